@@ -1,0 +1,152 @@
+package program
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	textBase   = 0x400000 // as linkers choose: mmap_min_addr allows it everywhere
+	dataBase   = 0x601000 // congruent with its file offset, whatever the page size
+	dataOffset = 0x1000
+	headerSize = 64
+	stepSize   = 14 * 8
+)
+
+// Program is a list of system calls, the memory that they refer to and the
+// descriptors that they find open. The zero value is not ready: use New.
+type Program struct {
+	steps  []*Step
+	data   []byte
+	text   map[string]Value // strings that are laid out already
+	files  []inherited
+	report int // descriptor of the report socket in the process
+	vars   int
+}
+
+// inherited is a descriptor that the process finds open.
+type inherited struct {
+	file *os.File // nil in a program that is only listed
+	name string
+}
+
+// New returns an empty program whose process gets standard input, output and
+// error and, as descriptors 3 and up, extra, which the program that it executes
+// inherits too.
+func New(extra ...*os.File) *Program {
+	p := &Program{
+		steps: make([]*Step, 0, 256),
+		data:  make([]byte, headerSize, 16<<10),
+		text:  make(map[string]Value, 64),
+	}
+	for i, f := range extra {
+		p.File(f, fmt.Sprintf("fd%d", 3+i))
+	}
+	p.report = 3 + len(p.files)
+	p.files = append(p.files, inherited{name: "report"})
+	return p
+}
+
+// File makes f an open descriptor of the process, under the same name in
+// listings, and returns its number there. The process's copy is closed by the
+// execve that ends the program.
+func (p *Program) File(f *os.File, name string) Value {
+	p.files = append(p.files, inherited{f, name})
+	return Value{bits: uint64(2 + len(p.files)), show: "<" + name + ">"}
+}
+
+// Report is the process's descriptor of the report socket.
+func (p *Program) Report() Value { return Value{bits: uint64(p.report), show: "<report>"} }
+
+// Own is the first descriptor that the executed program must not see.
+func (p *Program) Own() Value { return Int(p.report) }
+
+// Call appends a step that makes system call nr, with at most six arguments.
+func (p *Program) Call(nr uintptr, args ...Value) *Step {
+	if len(args) > 6 {
+		panic(fmt.Sprintf("program: %s with %d arguments", Name(nr), len(args)))
+	}
+	s := &Step{program: p, index: len(p.steps), nr: nr, count: len(args)}
+	copy(s.args[:], args)
+	p.steps = append(p.steps, s)
+	return s
+}
+
+// Bytes lays b out at an address aligned to 8 bytes.
+func (p *Program) Bytes(b []byte, show string) Value {
+	p.align()
+	v := Value{bits: dataBase + uint64(len(p.data)), show: show}
+	p.data = append(p.data, b...)
+	return v
+}
+
+func (p *Program) align() {
+	for len(p.data)%8 != 0 {
+		p.data = append(p.data, 0)
+	}
+}
+
+// Str lays s out as a C string; equal strings share their memory. A string
+// with a NUL byte is cut there: callers refuse such input.
+func (p *Program) Str(s string) Value {
+	if v, ok := p.text[s]; ok {
+		return v
+	}
+	v := Value{bits: dataBase + uint64(len(p.data)), show: quote(s)}
+	p.data = append(append(p.data, s...), 0)
+	p.text[s] = v
+	return v
+}
+
+// Strs lays list out as execve takes it: an array of pointers to C strings,
+// with NULL at its end.
+func (p *Program) Strs(list []string) Value {
+	pointers := make([]byte, 0, 8*(len(list)+1))
+	for _, s := range list {
+		pointers = binary.LittleEndian.AppendUint64(pointers, p.Str(s).bits)
+	}
+	pointers = binary.LittleEndian.AppendUint64(pointers, 0)
+	return p.Bytes(pointers, quoteList(list))
+}
+
+// Var returns a new variable of 64 bits, zero at first.
+func (p *Program) Var(name string) Var {
+	p.vars++
+	return Var{addr: p.Bytes(make([]byte, 8), "").bits, name: fmt.Sprintf("$%s%d", name, p.vars)}
+}
+
+// Patch makes v the storage of the 64 bits at offset in the bytes at base, so
+// that a result can become part of a structure.
+func (p *Program) Patch(base Value, offset int, name string) Var {
+	p.vars++
+	return Var{addr: base.bits + uint64(offset), name: fmt.Sprintf("$%s%d", name, p.vars)}
+}
+
+// Set stores n in the 64 bits of v before the program starts.
+func (p *Program) Set(v Var, n uint64) {
+	binary.LittleEndian.PutUint64(p.data[v.addr-dataBase:], n)
+}
+
+// Label returns a place that steps can go on at; Here puts it into the program.
+func (p *Program) Label() *Label { return &Label{index: -1} }
+
+// Here puts l before the next step.
+func (p *Program) Here(l *Label) { l.index = len(p.steps) }
+
+// Jump goes on at l.
+func (p *Program) Jump(l *Label) {
+	// There is no step without a call, and getpid is the cheapest.
+	p.Call(unix.SYS_GETPID).Then(l).Zero(l)
+}
+
+// Exit ends the process.
+func (p *Program) Exit(status int) { p.Call(unix.SYS_EXIT_GROUP, Int(status)) }
+
+// Label is a place in a program.
+type Label struct{ index int }
+
+// Steps is the number of steps.
+func (p *Program) Steps() int { return len(p.steps) }
