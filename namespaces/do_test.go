@@ -45,7 +45,7 @@ func TestDoEntersAndLeaves(t *testing.T) {
 			}
 		}
 	}
-	if _, err := foreignThreads(); err != nil {
+	if err := leaks(descriptors()); err != nil {
 		t.Error(err)
 	}
 }
@@ -99,7 +99,7 @@ func TestDoPanicAndGoexit(t *testing.T) {
 	if <-done {
 		t.Error("went on after Goexit")
 	}
-	if err := leaksNow(descriptors()); err != nil {
+	if err := leaks(descriptors()); err != nil {
 		t.Error(err)
 	}
 }
