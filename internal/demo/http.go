@@ -46,12 +46,38 @@ type httpError struct {
 
 func (e *httpError) Error() string { return fmt.Sprintf("%d %s", e.status, e.text) }
 
-var statusText = map[int]string{
-	200: "OK", 204: "No Content", 400: "Bad Request", 404: "Not Found",
-	405: "Method Not Allowed", 408: "Request Timeout", 413: "Content Too Large",
-	417: "Expectation Failed", 431: "Request Header Fields Too Large",
-	501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable",
-	505: "HTTP Version Not Supported",
+// statusText is a function, not a map: a map would be filled at the start of
+// every peapod command.
+func statusText(status int) string {
+	switch status {
+	case 200:
+		return "OK"
+	case 204:
+		return "No Content"
+	case 400:
+		return "Bad Request"
+	case 404:
+		return "Not Found"
+	case 405:
+		return "Method Not Allowed"
+	case 408:
+		return "Request Timeout"
+	case 413:
+		return "Content Too Large"
+	case 417:
+		return "Expectation Failed"
+	case 431:
+		return "Request Header Fields Too Large"
+	case 501:
+		return "Not Implemented"
+	case 502:
+		return "Bad Gateway"
+	case 503:
+		return "Service Unavailable"
+	case 505:
+		return "HTTP Version Not Supported"
+	}
+	return "Unknown"
 }
 
 func newHTTP(handle func(*httpRequest) httpResponse) *server {
@@ -102,7 +128,7 @@ func (p *httpResponse) bytes(head, last bool) []byte {
 	if status == 0 {
 		status = 200
 	}
-	b := fmt.Appendf(make([]byte, 0, len(p.body)+512), "HTTP/1.1 %d %s\r\n", status, statusText[status])
+	b := fmt.Appendf(make([]byte, 0, len(p.body)+512), "HTTP/1.1 %d %s\r\n", status, statusText(status))
 	if p.kind != "" {
 		b = fmt.Appendf(b, "Content-Type: %s\r\n", p.kind)
 	}

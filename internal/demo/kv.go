@@ -76,55 +76,66 @@ func flush(c net.Conn, out []byte) bool {
 	return err == nil
 }
 
-// command is what one word does: its reply is appended to out.
-type command struct {
-	least, most int // arguments
-	do          func(out []byte, s *store, args [][]byte) []byte
+// execute runs the command in words, which are not empty, appends its reply to
+// out and reports whether the connection ends with it.
+func execute(out []byte, s *store, words [][]byte) (reply []byte, quit bool) {
+	name, args := strings.ToUpper(string(words[0])), words[1:]
+	least, most := 1, 1
+	switch name {
+	case "PING":
+		least = 0
+	case "QUIT":
+		least, most = 0, 0
+	case "SET":
+		least, most = 2, 2
+	case "DEL", "EXISTS":
+		most = maxWords
+	case "GET", "INCR", "KEYS":
+	default:
+		return appendError(out, fmt.Sprintf("ERR unknown command %.64q", words[0])), false
+	}
+	if len(args) < least || len(args) > most {
+		return appendError(out, fmt.Sprintf("ERR wrong number of arguments for '%s' command", strings.ToLower(name))), false
+	}
+	return do(out, s, name, args), name == "QUIT"
 }
 
-// many is more arguments than a command can have.
-const many = maxWords
-
-var commands = map[string]command{
-	"PING": {0, 1, func(out []byte, s *store, args [][]byte) []byte {
+// do runs a known command with as many arguments as it takes.
+func do(out []byte, s *store, name string, args [][]byte) []byte {
+	switch name {
+	case "PING":
 		if len(args) == 1 {
 			return appendBulk(out, args[0])
 		}
 		return appendStatus(out, "PONG")
-	}},
-	"GET": {1, 1, func(out []byte, s *store, args [][]byte) []byte {
+	case "GET":
 		return appendBulk(out, s.get(string(args[0])))
-	}},
-	"SET": {2, 2, func(out []byte, s *store, args [][]byte) []byte {
+	case "SET":
 		if err := s.set(string(args[0]), args[1]); err != nil {
 			return appendError(out, err.Error())
 		}
-		return appendStatus(out, "OK")
-	}},
-	"INCR": {1, 1, func(out []byte, s *store, args [][]byte) []byte {
+	case "INCR":
 		n, err := s.incr(string(args[0]))
 		if err != nil {
 			return appendError(out, err.Error())
 		}
 		return appendInt(out, n)
-	}},
-	"DEL": {1, many, func(out []byte, s *store, args [][]byte) []byte {
-		return appendInt(out, count(args, func(key string) bool { return s.del(key) }))
-	}},
-	"EXISTS": {1, many, func(out []byte, s *store, args [][]byte) []byte {
+	case "DEL":
+		return appendInt(out, count(args, s.del))
+	case "EXISTS":
 		return appendInt(out, count(args, func(key string) bool { return s.get(key) != nil }))
-	}},
-	"KEYS": {1, 1, func(out []byte, s *store, args [][]byte) []byte {
-		keys := s.keys(string(args[0]))
-		out = appendArray(out, len(keys))
-		for _, key := range keys {
-			out = appendBulk(out, []byte(key))
-		}
-		return out
-	}},
-	"QUIT": {0, 0, func(out []byte, s *store, args [][]byte) []byte {
-		return appendStatus(out, "OK")
-	}},
+	case "KEYS":
+		return appendKeys(out, s.keys(string(args[0])))
+	}
+	return appendStatus(out, "OK") // SET, QUIT
+}
+
+func appendKeys(out []byte, keys []string) []byte {
+	out = appendArray(out, len(keys))
+	for _, key := range keys {
+		out = appendBulk(out, []byte(key))
+	}
+	return out
 }
 
 func count(args [][]byte, is func(key string) bool) (n int64) {
@@ -134,19 +145,4 @@ func count(args [][]byte, is func(key string) bool) (n int64) {
 		}
 	}
 	return n
-}
-
-// execute runs the command in words, which are not empty, appends its reply to
-// out and reports whether the connection ends with it.
-func execute(out []byte, s *store, words [][]byte) ([]byte, bool) {
-	name := strings.ToUpper(string(words[0]))
-	cmd, ok := commands[name]
-	args := words[1:]
-	switch {
-	case !ok:
-		return appendError(out, fmt.Sprintf("ERR unknown command %.64q", words[0])), false
-	case len(args) < cmd.least || len(args) > cmd.most:
-		return appendError(out, fmt.Sprintf("ERR wrong number of arguments for '%s' command", strings.ToLower(name))), false
-	}
-	return cmd.do(out, s, args), name == "QUIT"
 }

@@ -16,9 +16,9 @@ func startWeb(t *testing.T, kv string) (addr string, stop func()) {
 	return start(t, newHTTP(w.handle))
 }
 
-// do sends a request with package net/http's client: an independent reader of
+// fetch sends a request with package net/http's client: an independent reader of
 // what the server writes.
-func do(t *testing.T, method, url, accept, body string) (*http.Response, string) {
+func fetch(t *testing.T, method, url, accept, body string) (*http.Response, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
@@ -67,7 +67,7 @@ func TestWeb(t *testing.T) {
 		{"PUT", "/kv/big", "", strings.Repeat("x", maxValue+1), 413, "text/plain; charset=utf-8", "at most"},
 	}
 	for _, tt := range tests {
-		resp, body := do(t, tt.method, base+tt.path, tt.accept, tt.body)
+		resp, body := fetch(t, tt.method, base+tt.path, tt.accept, tt.body)
 		if resp.StatusCode != tt.status || resp.Header.Get("Content-Type") != tt.kind || !strings.Contains(body, tt.want) {
 			t.Errorf("%s %.40s: %d %q %.300q, want %d %q %q", tt.method, tt.path, resp.StatusCode,
 				resp.Header.Get("Content-Type"), body, tt.status, tt.kind, tt.want)
@@ -81,7 +81,7 @@ func TestWeb(t *testing.T) {
 func TestWebFacts(t *testing.T) {
 	t.Setenv("POD_NAME", "hello")
 	addr, _ := startWeb(t, "127.0.0.1:1")
-	_, body := do(t, "GET", "http://"+addr+"/json", "", "")
+	_, body := fetch(t, "GET", "http://"+addr+"/json", "", "")
 	var f facts
 	if err := json.Unmarshal([]byte(body), &f); err != nil {
 		t.Fatal(err)
@@ -94,11 +94,11 @@ func TestWebFacts(t *testing.T) {
 		t.Errorf("visits %v, %q without a back end", f.Visits, f.VisitsError)
 	}
 	for accept, want := range map[string]string{"text/html": "does not answer at 127.0.0.1:1", "*/*": "back end away: dial tcp"} {
-		if _, body := do(t, "GET", "http://"+addr+"/", accept, ""); !strings.Contains(body, want) {
+		if _, body := fetch(t, "GET", "http://"+addr+"/", accept, ""); !strings.Contains(body, want) {
 			t.Errorf("%s: no %q in %s", accept, want, body)
 		}
 	}
-	if resp, body := do(t, "GET", "http://"+addr+"/kv/a", "", ""); resp.StatusCode != 502 {
+	if resp, body := fetch(t, "GET", "http://"+addr+"/kv/a", "", ""); resp.StatusCode != 502 {
 		t.Errorf("/kv/a without a back end: %d %s", resp.StatusCode, body)
 	}
 }
