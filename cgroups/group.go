@@ -1,0 +1,275 @@
+package cgroups
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Group is a cgroup: one directory of the same path in every hierarchy. It
+// holds no descriptor and needs no closing; several may stand for one group.
+type Group struct {
+	host *host
+	path string
+	// lone: pids.max is 1, on v1; see Enter.
+	lone bool
+}
+
+// New makes the group at path, with the limits of r (nil: none), in all
+// hierarchies, parents included. A path is absolute below the mount points of
+// the hierarchies ("/peapod/web").
+//
+// A group that is there already is taken over when it is empty, with the
+// limits that it has; with processes in it the error is ErrExist. A path or a
+// resource that cannot be had is refused before anything is made
+// (ErrInvalid, ErrUnsupported, ErrNoController), and what a failing New made
+// it removes.
+func New(path string, r *specs.LinuxResources) (*Group, error) {
+	h, err := here()
+	if err != nil {
+		return nil, failed("make", path, err)
+	}
+	return h.create(path, r)
+}
+
+// Load gives the group at path, ErrNotExist when no hierarchy has it.
+func Load(path string) (*Group, error) {
+	h, err := here()
+	if err != nil {
+		return nil, failed("load", path, err)
+	}
+	return h.load(path)
+}
+
+func (h *host) load(unsafePath string) (*Group, error) {
+	clean, err := cleanPath(unsafePath)
+	if err != nil {
+		return nil, failed("load", unsafePath, err)
+	}
+	if !slices.ContainsFunc(h.dirs(clean), exists) {
+		return nil, failed("load", clean, ErrNotExist)
+	}
+	return &Group{host: h, path: clean}, nil
+}
+
+// Path gives the group's path below the hierarchies, "/peapod/web".
+func (g *Group) Path() string { return g.path }
+
+func (h *host) create(unsafePath string, r *specs.LinuxResources) (*Group, error) {
+	path, err := cleanPath(unsafePath)
+	if err != nil {
+		return nil, failed("make", unsafePath, err)
+	}
+	p, err := h.plan(r)
+	if err != nil {
+		return nil, failed("make", path, err)
+	}
+	g := &Group{host: h, path: path}
+	made, err := g.make(p)
+	if err != nil {
+		for _, dir := range slices.Backward(made) {
+			_ = unix.Rmdir(dir) // what others put into it meanwhile keeps it
+		}
+		return nil, err
+	}
+	return g, nil
+}
+
+// plan translates r for this host.
+func (h *host) plan(r *specs.LinuxResources) (*plan, error) {
+	p, err := makePlan(r, h.controllers())
+	if err != nil {
+		return nil, err
+	}
+	if p.devices != nil && h.find("devices") != nil {
+		_, err = p.devices.exceptions()
+	} else if p.devices != nil && h.unified == "" {
+		err = fmt.Errorf("device rules asked for, but the devices %w; mount it: mount -t cgroup -o devices cgroup %s/devices", ErrNoController, mountPoint)
+	}
+	return p, err
+}
+
+// controllers looks a controller up, reading the list of v2 at most once.
+func (h *host) controllers() controllers {
+	var list []string
+	var err error
+	var done bool
+	return func(name string) (version, error) {
+		if h.find(name) != nil {
+			return one, nil
+		}
+		if name == "cgroup" && h.unified != "" {
+			return two, nil
+		}
+		if !done {
+			list, err = h.offered()
+			done = true
+		}
+		if slices.Contains(list, name) {
+			return two, err
+		}
+		return missing, err
+	}
+}
+
+// make makes the directories and gives those that were not there, also when
+// it fails.
+func (g *Group) make(p *plan) (made []string, err error) {
+	h := g.host
+	if h.unified != "" {
+		list, err := g.makeIn(h.unified)
+		made = append(made, list...)
+		if err != nil {
+			return made, err
+		}
+		if err := h.checkType(g.path); err != nil {
+			return made, failed("make", g.path, err)
+		}
+	}
+	for i := range h.legacy {
+		list, err := g.makeIn(h.legacy[i].dir)
+		made = append(made, list...)
+		if err == nil && slices.Contains(h.legacy[i].controllers, "cpuset") {
+			err = inherit(h.legacy[i].dir, g.path, list)
+		}
+		if err != nil {
+			return made, failed("make", g.path, err)
+		}
+	}
+	if err := g.apply(p); err != nil {
+		return made, failed("limit", g.path, err)
+	}
+	return made, g.filter(p.devices)
+}
+
+// makeIn makes the group below one mount point.
+func (g *Group) makeIn(mount string) (made []string, err error) {
+	made, err = mkdirs(mount, g.path)
+	if err != nil {
+		return made, failed("make", g.path, hint(err))
+	}
+	if slices.Contains(made, mount+g.path) {
+		return made, nil
+	}
+	list, err := procsBelow(mount + g.path)
+	if err == nil && len(list) > 0 {
+		err = fmt.Errorf("%w: it has %s; choose another path or remove what runs there", ErrExist, few(list))
+	}
+	return made, failed("make", g.path, err)
+}
+
+// mkdirs makes mount+path and what is missing above, and gives what it made,
+// topmost first. Others may remove an empty parent at any time (DeleteParents),
+// so a parent that is gone is made again, a bounded number of times.
+func mkdirs(mount, path string) (made []string, err error) {
+	for range 8 {
+		err = unix.Mkdir(mount+path, 0o755)
+		switch {
+		case err == nil:
+			return append(made, mount+path), nil
+		case errors.Is(err, unix.EEXIST):
+			var s unix.Stat_t
+			if unix.Stat(mount+path, &s) == nil && s.Mode&unix.S_IFMT != unix.S_IFDIR {
+				return made, fmt.Errorf("%w path: %s is a file of the kernel", ErrInvalid, path)
+			}
+			return made, nil
+		case !errors.Is(err, unix.ENOENT):
+			return made, err
+		}
+		cut := strings.LastIndexByte(path, '/')
+		if cut <= 0 {
+			return made, fmt.Errorf("%w (%s is not mounted any more)", err, mount)
+		}
+		above, err := mkdirs(mount, path[:cut])
+		made = append(made, above...)
+		if err != nil {
+			return made, err
+		}
+	}
+	return made, err
+}
+
+// apply makes the settings of a plan.
+func (g *Group) apply(p *plan) error {
+	if err := g.host.enable(g.path, p.enable); err != nil {
+		return err
+	}
+	for _, s := range p.settings {
+		if s.file == "pids.max" && s.version == one {
+			g.lone = s.value == "1"
+		}
+	}
+	return apply(p.settings, g.dirOf)
+}
+
+// dirOf gives the directory that has the file of a setting.
+func (g *Group) dirOf(s *setting) string {
+	if s.version == one {
+		return g.host.find(s.controller).dir + g.path
+	}
+	return g.host.unified + g.path
+}
+
+// filter applies the device rules.
+func (g *Group) filter(d *deviceRules) error {
+	if d == nil {
+		return nil
+	}
+	if l := g.host.find("devices"); l != nil {
+		list, err := d.exceptions()
+		if err == nil {
+			err = d.applyOne(l.dir+g.path, list)
+		}
+		return failed("restrict devices", g.path, err)
+	}
+	dir, err := open(g.host.unified+g.path, unix.O_DIRECTORY|unix.O_RDONLY)
+	if err != nil {
+		return failed("restrict devices", g.path, err)
+	}
+	defer unix.Close(dir)
+	err = attachFilter(dir, encode(d.filter()))
+	return failed("restrict devices", g.path, forgive(err))
+}
+
+// forgive lets a user namespace do without the filter, as runc and crun do:
+// there nobody can make device nodes, and BPF is not allowed at all.
+func forgive(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.EPERM) && inUserNamespace():
+		return nil
+	case errors.Is(err, unix.EPERM):
+		return fmt.Errorf("%w (cgroup v2 restricts devices by a BPF program, which needs CAP_BPF and CAP_NET_ADMIN, or CAP_SYS_ADMIN)", err)
+	case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EINVAL):
+		return fmt.Errorf("%w (the kernel has to be built with CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF)", err)
+	}
+	return err
+}
+
+// inUserNamespace compares the id map with the one of the first namespace.
+func inUserNamespace() bool {
+	text, err := os.ReadFile("/proc/self/uid_map")
+	return err == nil && strings.Join(strings.Fields(string(text)), " ") != "0 0 4294967295"
+}
+
+// few shows some of a list of processes.
+func few(pids []int) string {
+	text := make([]string, 0, 5)
+	for i, pid := range pids {
+		if i == 5 {
+			text = append(text, "…")
+			break
+		}
+		text = append(text, fmt.Sprint(pid))
+	}
+	if len(pids) == 1 {
+		return "process " + text[0]
+	}
+	return fmt.Sprintf("%d processes (%s)", len(pids), strings.Join(text, ", "))
+}

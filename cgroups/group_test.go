@@ -1,0 +1,312 @@
+package cgroups_test
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/cgroups"
+	"golang.org/x/sys/unix"
+)
+
+// TestOnUnifiedHost runs this file's tests once more, in a mount namespace
+// that has cgroup v2 alone.
+func TestOnUnifiedHost(t *testing.T) {
+	needRoot(t)
+	if mode(t) == cgroups.V2 {
+		return // this is one
+	}
+	args := []string{"-test.count=1", "-test.timeout=5m"}
+	if testing.Verbose() {
+		args = append(args, "-test.v")
+	}
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Env = append(os.Environ(), inside+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	} else if testing.Verbose() {
+		t.Logf("\n%s", out)
+	}
+}
+
+func TestLife(t *testing.T) {
+	needRoot(t)
+	path := prefix + "/life/one"
+	missing(t, prefix)
+	g, err := cgroups.New(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	top, err := cgroups.Load(prefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer drop(t, top)
+	if g.Path() != path {
+		t.Errorf("path %q", g.Path())
+	}
+	cmd := start(t, g, "sleep 100")
+	checkSeats(t, cmd.Process.Pid, path)
+
+	again, err := cgroups.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the shell has become or started sleep", func() bool {
+		list, err := again.Procs()
+		return err == nil && slices.Contains(list, cmd.Process.Pid)
+	})
+	if list, err := top.Procs(); err != nil || !slices.Contains(list, cmd.Process.Pid) {
+		t.Errorf("the group above has %v, %v", list, err)
+	}
+	if _, err := cgroups.New(path, nil); !errors.Is(err, cgroups.ErrExist) || !strings.Contains(err.Error(), path) {
+		t.Errorf("New in a used group: %v", err)
+	}
+	if err := again.Kill(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := g.Procs(); err != nil || len(list) > 0 {
+		t.Errorf("after Kill: %v, %v", list, err)
+	}
+	if err := cmd.Wait(); err == nil || cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != unix.SIGKILL {
+		t.Errorf("ended by %v", err)
+	}
+	if err := g.Delete(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	missing(t, path)
+	for name, f := range map[string]func() error{
+		"Delete": func() error { return g.Delete(soon(t)) },
+		"Kill":   func() error { return g.Kill(soon(t)) },
+	} {
+		if err := f(); err != nil {
+			t.Errorf("%s of a group that is gone: %v", name, err)
+		}
+	}
+	if _, err := g.Procs(); !isNotExist(err) {
+		t.Errorf("Procs of a group that is gone: %v", err)
+	}
+	if _, _, err := g.Descriptor(); mode(t) != cgroups.V1 && !isNotExist(err) {
+		t.Errorf("Descriptor of a group that is gone: %v", err)
+	}
+	if err := g.Add(os.Getpid()); !isNotExist(err) {
+		t.Errorf("Add to a group that is gone: %v", err)
+	}
+}
+
+// checkSeats checks that a process is in the group in every hierarchy.
+func checkSeats(t *testing.T, pid int, path string) {
+	t.Helper()
+	list := seats(t, pid)
+	if len(list) == 0 {
+		t.Error("no line in /proc/PID/cgroup")
+	}
+	for names, seat := range list {
+		if mode(t) == cgroups.V2 && names != "" {
+			continue // mounted elsewhere on the machine, not in this namespace
+		}
+		if seat != path {
+			t.Errorf("hierarchy %q: in %s, not %s", names, seat, path)
+		}
+	}
+}
+
+func TestEmptyGroupIsTakenOver(t *testing.T) {
+	needRoot(t)
+	a, err := cgroups.New(prefix, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer drop(t, a)
+	if _, err := cgroups.New(prefix, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAdd(t *testing.T) {
+	needRoot(t)
+	g, err := cgroups.New(prefix, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer drop(t, g)
+	cmd := exec.Command("sleep", "100")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Wait() }()
+	defer func() { _ = cmd.Process.Kill() }()
+	if err := g.Add(cmd.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	checkSeats(t, cmd.Process.Pid, prefix)
+	if err := g.Add(0); !errors.Is(err, cgroups.ErrInvalid) {
+		t.Errorf("Add(0): %v", err)
+	}
+	if err := g.Add(1 << 22); !errors.Is(err, unix.ESRCH) {
+		t.Errorf("Add of no process: %v", err)
+	}
+}
+
+// TestKillForking: what forks all the time, in nested groups, is killed too.
+func TestKillForking(t *testing.T) {
+	needRoot(t)
+	g, err := cgroups.New(prefix, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer drop(t, g)
+	var all []*exec.Cmd
+	for _, name := range []string{"/a", "/a/b", "/c"} {
+		sub, err := cgroups.New(prefix+name, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, start(t, sub, "while :; do sleep 100 & sleep 0.01; done"))
+	}
+	until(t, "ten processes", func() bool {
+		list, err := g.Procs()
+		return err == nil && len(list) > 10
+	})
+	if err := g.Kill(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := g.Procs(); err != nil || len(list) > 0 {
+		t.Errorf("after Kill: %v, %v", list, err)
+	}
+	for _, cmd := range all {
+		_ = cmd.Wait()
+	}
+}
+
+func TestDeleteWaits(t *testing.T) {
+	needRoot(t)
+	g, err := cgroups.New(prefix, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer drop(t, g)
+	cmd := start(t, g, "sleep 100")
+	short, cancel := contextFor(50 * time.Millisecond)
+	defer cancel()
+	if err := g.Delete(short); !errors.Is(err, cgroups.ErrBusy) || !strings.Contains(err.Error(), "process") {
+		t.Errorf("Delete of a used group: %v", err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := g.Delete(soon(t)); err != nil {
+			t.Error(err)
+		}
+	})
+	time.Sleep(30 * time.Millisecond) // not waited for: Delete may come first or last
+	_ = g.Kill(soon(t))
+	wg.Wait()
+	_ = cmd.Wait()
+	missing(t, prefix)
+}
+
+// TestTogether: groups with common parents, made and removed at once.
+func TestTogether(t *testing.T) {
+	needRoot(t)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for range 10 {
+				g, err := cgroups.New("/peapod"+prefix+"/"+string(rune('a'+i)), nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := g.Delete(soon(t)); err != nil {
+					t.Error(err)
+				}
+				if err := g.DeleteParents(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	missing(t, "/peapod"+prefix)
+}
+
+// TestParentsStay: only peapod's own parents are removed.
+func TestParentsStay(t *testing.T) {
+	needRoot(t)
+	g, err := cgroups.New(prefix+"/a", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	top, err := cgroups.Load(prefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer drop(t, top)
+	if err := g.Delete(soon(t)); err != nil {
+		t.Error(err)
+	}
+	if err := g.DeleteParents(); err != nil {
+		t.Error(err)
+	}
+	if _, err := cgroups.Load(prefix); err != nil {
+		t.Errorf("an administrator's group was removed: %v", err)
+	}
+}
+
+// TestEnterComesBack: the thread that was on a visit is at home again, and the
+// error of the function is passed on.
+func TestEnterComesBack(t *testing.T) {
+	needRoot(t)
+	g, err := cgroups.New(prefix, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer drop(t, g)
+	own := errors.New("own")
+	for range 20 {
+		if err := g.Enter(func() error { return own }); err != own {
+			t.Errorf("Enter gives %v", err)
+		}
+	}
+	until(t, "all threads are at home", func() bool { return len(guests()) == 0 })
+	gone := *g
+	drop(t, g)
+	if err := gone.Enter(func() error { return nil }); mode(t) != cgroups.V2 && !isNotExist(err) {
+		t.Errorf("Enter of a group that is gone: %v", err)
+	}
+	until(t, "all threads are at home", func() bool { return len(guests()) == 0 })
+}
+
+// TestNothingIsMade: what is refused leaves no trace.
+func TestNothingIsMade(t *testing.T) {
+	needRoot(t)
+	weight := uint16(100)
+	for _, test := range []struct {
+		name string
+		r    *specs.LinuxResources
+		want error
+		text string
+	}{
+		{"blockIO", &specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{Weight: &weight}}, cgroups.ErrUnsupported, "blockIO"},
+		{"controller", &specs.LinuxResources{Unified: map[string]string{"misc.max": "x 1"}}, cgroups.ErrNoController, "misc"},
+		{"value", &specs.LinuxResources{Unified: map[string]string{"cgroup.max.depth": "x"}}, unix.EINVAL, "cgroup.max.depth"},
+	} {
+		if mode(t) == cgroups.V1 && test.name == "value" {
+			continue
+		}
+		_, err := cgroups.New(prefix+"/"+test.name, test.r)
+		if !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.text) || !strings.Contains(err.Error(), prefix) {
+			t.Errorf("%s: %v", test.name, err)
+		}
+		missing(t, prefix)
+	}
+}

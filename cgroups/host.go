@@ -1,0 +1,151 @@
+package cgroups
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// Mode is the way in which the host has its cgroup hierarchies mounted.
+type Mode int
+
+// The modes. Hybrid has the unified hierarchy (v2) beside v1 ones; each
+// controller is in one of them.
+const (
+	None Mode = iota
+	V1
+	V2
+	Hybrid
+)
+
+// String gives "none", "v1", "v2" or "hybrid".
+func (m Mode) String() string {
+	return [...]string{"none", "v1", "v2", "hybrid"}[m]
+}
+
+// legacy is one mounted v1 hierarchy.
+type legacy struct {
+	dir         string   // mount point
+	root        string   // group that is seen at the mount point, usually "/"
+	controllers []string // "cpu", "cpuacct"; a named one has "name=systemd"
+}
+
+// host says where the hierarchies are.
+type host struct {
+	mode    Mode
+	unified string // mount point of v2, "" without
+	root    string // group that is seen there
+	legacy  []legacy
+}
+
+// mountPoint is where every distribution mounts the hierarchies.
+const mountPoint = "/sys/fs/cgroup"
+
+// here is found out once: a process does not see its hierarchies move, unless
+// it changes its mount namespace, which a Go process cannot do as a whole.
+var here = sync.OnceValues(detect)
+
+// HostMode says how this host has its hierarchies mounted. The error of a
+// host without any says what to mount.
+func HostMode() (Mode, error) {
+	h, err := here()
+	if err != nil {
+		return None, err
+	}
+	return h.mode, nil
+}
+
+// detect asks statfs(2) first: a host with plain v2 needs no look at the
+// mount table, which may be long.
+func detect() (*host, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(mountPoint, &s); err == nil && s.Type == unix.CGROUP2_SUPER_MAGIC {
+		return &host{mode: V2, unified: mountPoint, root: "/"}, nil
+	}
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil, fmt.Errorf("cgroups: find the hierarchies: %w", err)
+	}
+	return parseHost(string(table))
+}
+
+// parseHost reads a mount table (proc_pid_mountinfo(5)).
+func parseHost(table string) (*host, error) {
+	h := &host{}
+	seen := map[string]bool{}
+	for line := range strings.Lines(table) {
+		m, ok := parseMount(line)
+		if !ok || seen[m.device] && !m.usual() {
+			continue
+		}
+		h.add(m, seen[m.device])
+		seen[m.device] = true
+	}
+	switch {
+	case h.unified != "" && len(h.legacy) > 0:
+		h.mode = Hybrid
+	case h.unified != "":
+		h.mode = V2
+	case len(h.legacy) > 0:
+		h.mode = V1
+	default:
+		return nil, errors.New("cgroups: no hierarchy is mounted; mount -t cgroup2 cgroup2 " + mountPoint)
+	}
+	return h, nil
+}
+
+// add takes a mount in; one that was seen at an unusual place is moved.
+func (h *host) add(m mount, again bool) {
+	if m.fstype == "cgroup2" {
+		h.unified, h.root = m.dir, m.root
+		return
+	}
+	list := m.controllers()
+	if len(list) == 0 {
+		return
+	}
+	if again {
+		h.legacy = slices.DeleteFunc(h.legacy, func(l legacy) bool { return slices.Equal(l.controllers, list) })
+	}
+	h.legacy = append(h.legacy, legacy{dir: m.dir, root: m.root, controllers: list})
+}
+
+// find gives the v1 hierarchy that has a controller, or nil.
+func (h *host) find(controller string) *legacy {
+	for i := range h.legacy {
+		if slices.Contains(h.legacy[i].controllers, controller) {
+			return &h.legacy[i]
+		}
+	}
+	return nil
+}
+
+// dirs lists the directories of a group, the unified one first.
+func (h *host) dirs(path string) []string {
+	list := make([]string, 0, 1+len(h.legacy))
+	if h.unified != "" {
+		list = append(list, h.unified+path)
+	}
+	for i := range h.legacy {
+		list = append(list, h.legacy[i].dir+path)
+	}
+	return list
+}
+
+// offered lists the controllers that v2 has at the mount point. Only those
+// that the kernel did not give to a v1 hierarchy are there.
+func (h *host) offered() ([]string, error) {
+	if h.unified == "" {
+		return nil, nil
+	}
+	text, err := readFile(h.unified + "/cgroup.controllers")
+	if err != nil {
+		return nil, fmt.Errorf("cgroups: list the controllers: %w", err)
+	}
+	return strings.Fields(text), nil
+}

@@ -1,0 +1,286 @@
+package cgroups_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/peapod/peapod/cgroups"
+	"golang.org/x/sys/unix"
+)
+
+// inside is set in the copy of the test binary that has a mount namespace of
+// its own, with plain cgroup v2.
+const inside = "PEAPOD_TEST_CGROUP2"
+
+const mountPoint = "/sys/fs/cgroup"
+
+// prefix is the first name of the groups of this run.
+var prefix = fmt.Sprintf("/peapod-test-%d", os.Getpid())
+
+func TestMain(m *testing.M) {
+	if os.Getenv(inside) != "" {
+		if err := unix.Mount("cgroup2", mountPoint, "cgroup2", 0, ""); err != nil {
+			fmt.Fprintln(os.Stderr, "mount cgroup2 in a private mount namespace:", err)
+			os.Exit(1)
+		}
+	}
+	before := descriptors() // Go's own, of the file that it takes GOMAXPROCS from
+	code := m.Run()
+	if leaks := leaked(before); code == 0 && len(leaks) > 0 {
+		fmt.Fprintln(os.Stderr, "left over by the tests:", strings.Join(leaks, ", "))
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// leaked lists what should not be there after the tests: groups, threads in
+// other groups than the process, and descriptors on a cgroup file system.
+func leaked(before []string) []string {
+	list := groups(prefix)
+	list = append(list, groups("/peapod"+prefix)...)
+	for end := time.Now().Add(2 * time.Second); ; {
+		guests := guests()
+		if len(guests) == 0 {
+			break
+		}
+		if time.Now().After(end) {
+			list = append(list, guests...)
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if after := descriptors(); len(after) > len(before) {
+		list = append(list, after...)
+	}
+	return list
+}
+
+// descriptors lists the open files of cgroup file systems.
+func descriptors() []string {
+	var list []string
+	fds, _ := filepath.Glob("/proc/self/fd/*")
+	for _, fd := range fds {
+		if to, err := os.Readlink(fd); err == nil && strings.HasPrefix(to, mountPoint) {
+			list = append(list, "descriptor of "+to)
+		}
+	}
+	return list
+}
+
+// groups lists the directories of a group in all hierarchies.
+func groups(path string) []string {
+	var list []string
+	for _, pattern := range []string{mountPoint + path, mountPoint + "/*" + path} {
+		found, _ := filepath.Glob(pattern)
+		list = append(list, found...)
+	}
+	return list
+}
+
+// guests lists threads that are elsewhere than the process.
+func guests() []string {
+	home, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return []string{err.Error()}
+	}
+	var list []string
+	tasks, _ := filepath.Glob("/proc/self/task/*/cgroup")
+	for _, name := range tasks {
+		if text, err := os.ReadFile(name); err == nil && string(text) != string(home) {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+// needRoot: making groups is root's.
+func needRoot(t testing.TB) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root")
+	}
+}
+
+// mode of the host, or of the private mount namespace.
+func mode(t testing.TB) cgroups.Mode {
+	t.Helper()
+	m, err := cgroups.HostMode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// has says whether a controller can be had on this host.
+func has(t testing.TB, controller string) bool {
+	t.Helper()
+	if mode(t) != cgroups.V2 {
+		table, _ := os.ReadFile("/proc/self/mountinfo")
+		for line := range strings.Lines(string(table)) {
+			_, right, _ := strings.Cut(strings.TrimSpace(line), " - ")
+			if f := strings.Fields(right); len(f) > 2 && f[0] == "cgroup" && strings.Contains(","+f[2]+",", ","+controller+",") {
+				return true
+			}
+		}
+	}
+	return hasTwo(t, controller)
+}
+
+// hasTwo says whether v2 has a controller.
+func hasTwo(t testing.TB, controller string) bool {
+	t.Helper()
+	text, err := os.ReadFile(two(t, "", "cgroup.controllers"))
+	return err == nil && strings.Contains(" "+strings.TrimSpace(string(text))+" ", " "+controller+" ")
+}
+
+// two names a file of a group in the unified hierarchy.
+func two(t testing.TB, path, file string) string {
+	t.Helper()
+	base := mountPoint
+	if mode(t) == cgroups.Hybrid {
+		base += "/unified"
+	}
+	return base + path + "/" + file
+}
+
+// file names a file of a group wherever its controller is.
+func file(t testing.TB, controller, path, one, v2 string) string {
+	t.Helper()
+	if mode(t) == cgroups.V2 || hasTwo(t, controller) {
+		return two(t, path, v2)
+	}
+	return mountPoint + "/" + controller + path + "/" + one
+}
+
+// content of a file of the kernel's.
+func content(t testing.TB, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// soon is a context that ends long after any of these operations should.
+func soon(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// drop removes a group with all that is in it and checks that nothing is left.
+func drop(t testing.TB, g *cgroups.Group) {
+	t.Helper()
+	if err := g.Kill(soon(t)); err != nil {
+		t.Error(err)
+	}
+	if err := g.Delete(soon(t)); err != nil {
+		t.Error(err)
+	}
+	if left := groups(g.Path()); len(left) > 0 {
+		t.Errorf("left after Delete: %v", left)
+	}
+}
+
+// start runs a shell script that is born in the group.
+func start(t testing.TB, g *cgroups.Group, script string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command("/bin/sh", "-c", script)
+	if err := born(g, cmd); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if cmd.ProcessState == nil {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}
+	})
+	return cmd
+}
+
+// born starts a command in the group, the way a runtime does.
+func born(g *cgroups.Group, cmd *exec.Cmd) error {
+	f, _, err := g.Descriptor()
+	if err != nil {
+		return err
+	}
+	if f != nil {
+		defer f.Close()
+		cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(f.Fd())}
+	}
+	return g.Enter(cmd.Start)
+}
+
+// output starts a script in the group, waits for it and gives what it wrote.
+func output(t testing.TB, g *cgroups.Group, script string) (string, error) {
+	t.Helper()
+	cmd := exec.Command("/bin/sh", "-c", script)
+	out, err := os.CreateTemp(t.TempDir(), "output")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := born(g, cmd); err != nil {
+		t.Fatal(err)
+	}
+	err = cmd.Wait()
+	text, _ := os.ReadFile(out.Name())
+	return string(text), err
+}
+
+// seats reads where a process is, by hierarchy.
+func seats(t testing.TB, pid int) map[string]string {
+	t.Helper()
+	f, err := os.Open(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	list := map[string]string{}
+	for s := bufio.NewScanner(f); s.Scan(); {
+		_, rest, _ := strings.Cut(s.Text(), ":")
+		names, path, _ := strings.Cut(rest, ":")
+		list[names] = path
+	}
+	return list
+}
+
+// until polls for a condition.
+func until(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !done(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited 10 s in vain: %s", what)
+		}
+	}
+}
+
+// missing checks that a path is in no hierarchy.
+func missing(t testing.TB, path string) {
+	t.Helper()
+	if left := groups(path); len(left) > 0 {
+		t.Errorf("there is %v", left)
+	}
+	if _, err := cgroups.Load(path); err == nil || !isNotExist(err) {
+		t.Errorf("Load(%s) gives %v", path, err)
+	}
+}
+
+// contextFor is a context that ends after d.
+func contextFor(d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), d)
+}
+
+func isNotExist(err error) bool { return err != nil && errors.Is(err, fs.ErrNotExist) }

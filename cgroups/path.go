@@ -1,0 +1,70 @@
+package cgroups
+
+import (
+	"fmt"
+	"path"
+	"strings"
+)
+
+// maxName is NAME_MAX: the kernel takes no longer directory names.
+const maxName = 255
+
+// cleanPath gives the group's path in its only form, "/a/b". What could name
+// another group than the text suggests is refused, not resolved: "..", ".",
+// control characters, the root itself, and names of the kernel's own files.
+func cleanPath(unsafePath string) (string, error) {
+	if strings.Count(unsafePath, ":") == 2 {
+		return "", fmt.Errorf("%w path: slice:prefix:name is for the systemd driver; give a path such as /peapod/web", ErrInvalid)
+	}
+	var names []string
+	for name := range strings.SplitSeq(unsafePath, "/") {
+		if name == "" {
+			continue // doubled, leading and trailing slashes change nothing
+		}
+		if err := checkName(name); err != nil {
+			return "", err
+		}
+		names = append(names, name)
+	}
+	if len(names) == 0 {
+		return "", fmt.Errorf("%w path: it names the root group; give a path such as /peapod/web", ErrInvalid)
+	}
+	return "/" + strings.Join(names, "/"), nil
+}
+
+// checkName refuses one component of a path, with the reason.
+func checkName(name string) error {
+	switch {
+	case name == "." || name == "..":
+		return fmt.Errorf("%w path: %q is not allowed in it", ErrInvalid, name)
+	case len(name) > maxName && !strings.Contains(name, "/"):
+		return fmt.Errorf("%w path: a name in it has %d bytes, the kernel takes %d", ErrInvalid, len(name), maxName)
+	case strings.HasPrefix(name, "cgroup."):
+		return fmt.Errorf("%w path: %q is reserved for the kernel's files", ErrInvalid, name)
+	case strings.ContainsFunc(name, isControl):
+		return fmt.Errorf("%w path: %q has a control character in it", ErrInvalid, name)
+	}
+	return nil
+}
+
+// isControl holds for what breaks the lines of /proc/PID/cgroup or a terminal.
+func isControl(r rune) bool {
+	return r < 0x20 || r == 0x7f || r >= 0x80 && r < 0xa0 || r == '\ufffd' || r == '\u2028' || r == '\u2029'
+}
+
+// ownTop is the first name of the paths that peapod itself chooses.
+const ownTop = "peapod"
+
+// ownParents lists the ancestors of a group that peapod made for it, deepest
+// first: "/peapod/web/app" gives "/peapod/web" and "/peapod". Groups that an
+// administrator chose (any other first name) are not peapod's to remove.
+func ownParents(clean string) []string {
+	var list []string
+	if top, _, _ := strings.Cut(strings.TrimPrefix(clean, "/"), "/"); top != ownTop {
+		return nil
+	}
+	for dir := path.Dir(clean); dir != "/"; dir = path.Dir(dir) {
+		list = append(list, dir)
+	}
+	return list
+}
