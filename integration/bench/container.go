@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// oci is a runtime with runc's command line.
+type oci struct {
+	name, path string
+}
+
+// runtimes are those that work in this stage: crun refuses hybrid cgroups.
+func (s *stage) runtimes() []oci {
+	var all []oci
+	for _, r := range []oci{{"peapod", s.Peapod}, {"crun", s.Crun}, {"runc", s.Runc}} {
+		if r.path != "" && (r.name != "crun" || s.name == stageUnified) {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+// state is where a runtime keeps its state.
+func (s *stage) state(r oci) string { return filepath.Join(s.dir, "state", r.name) }
+
+// command is a command line of r.
+func (s *stage) command(r oci, args ...string) []string {
+	return append([]string{r.path, "--root", s.state(r)}, args...)
+}
+
+func (s *stage) runTable(ctx context.Context) (*table, error) {
+	t := &table{Title: s.title("Start and end one container"), Base: s.base("run"),
+		Text: "From the start of the command until it has ended, `/bin/true` has run in the container, and all that was made is gone."}
+	var all []*contender
+	for _, r := range s.runtimes() {
+		c, err := s.runContender(r)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, c)
+	}
+	if s.Floor != "" {
+		all = append(all, s.floorContender())
+	}
+	return t, measure(ctx, s.Options, t, all)
+}
+
+func (s *stage) runContender(r oci) (*contender, error) {
+	id := r.name + "-run"
+	bundle := filepath.Join(s.dir, id)
+	spec, err := s.bundleSpec(s.cgroups.path(id), "/bin/true")
+	if err != nil {
+		return nil, err
+	}
+	if err := writeBundle(bundle, spec); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(s.state(r), 0o700); err != nil {
+		return nil, err
+	}
+	run := s.command(r, "run", "--bundle", bundle, id)
+	c := &contender{name: r.name + " run"}
+	if r.name == "peapod" && s.name == stageUnified {
+		c.bar = 0.55
+	}
+	c.once = func(context.Context) (time.Duration, error) { return s.time("/", run...) }
+	c.finish = func() error { return s.deleteLeft(r, id) }
+	return c, nil
+}
+
+// deleteLeft removes what an interrupted run left of a container.
+func (s *stage) deleteLeft(r oci, id string) error {
+	if _, err := os.Stat(filepath.Join(s.state(r), id)); errors.Is(err, os.ErrNotExist) && r.name != "peapod" {
+		return nil
+	}
+	err := s.quiet(s.command(r, "delete", "--force", id)...)
+	if r.name == "peapod" { // whether it has left something is its own affair
+		return nil
+	}
+	return err
+}
+
+func (s *stage) floorContender() *contender {
+	args := append([]string{s.Floor, filepath.Join(s.Tmp, "rootfs")}, s.cgroups.each("floor")...)
+	return &contender{name: "floor: the same calls in C", once: func(context.Context) (time.Duration, error) {
+		return s.time("/", args...)
+	}}
+}
+
+func (s *stage) execTable(ctx context.Context) (*table, error) {
+	t := &table{Title: s.title("Run a command in a running container"), Base: s.base("exec"),
+		Text: "`/bin/true` by exec, start of the command to its end."}
+	var all []*contender
+	for _, r := range s.runtimes() {
+		c, err := s.execContender(r)
+		if err != nil {
+			for _, c := range all {
+				err = errors.Join(err, c.finish())
+			}
+			return nil, fmt.Errorf("%s: %s: %w", t.Title, r.name, err)
+		}
+		all = append(all, c)
+	}
+	return t, measure(ctx, s.Options, t, all)
+}
+
+func (s *stage) execContender(r oci) (*contender, error) {
+	id := r.name + "-exec"
+	bundle := filepath.Join(s.dir, id)
+	spec, err := s.bundleSpec(s.cgroups.path(id), "/bin/sleep", "1000000")
+	if err != nil {
+		return nil, err
+	}
+	if err := writeBundle(bundle, spec); err != nil {
+		return nil, err
+	}
+	finish := func() error { return s.quiet(s.command(r, "delete", "--force", id)...) }
+	if err := s.quiet(s.command(r, "create", "--bundle", bundle, id)...); err != nil {
+		return nil, err
+	}
+	if err := s.quiet(s.command(r, "start", id)...); err != nil {
+		return nil, errors.Join(err, finish())
+	}
+	exec := s.command(r, "exec", id, "/bin/true")
+	c := &contender{name: r.name + " exec", finish: finish}
+	if r.name == "peapod" && s.name == stageUnified {
+		c.bar = 0.65
+	}
+	c.once = func(context.Context) (time.Duration, error) { return s.time("/", exec...) }
+	return c, nil
+}
