@@ -1,0 +1,195 @@
+package pod
+
+import "github.com/peapod/peapod/internal/strict"
+
+// The fields that Kubernetes has and peapod does not, each with the reason.
+// Where a value asks for what happens anyway, most often Kubernetes' default
+// written out, it is accepted.
+
+type refusals = map[string]strict.Refusal
+
+// later refuses what may come one day.
+func later(why string) strict.Refusal {
+	return strict.Refusal{Reason: "not supported yet: " + why}
+}
+
+// never refuses what has no meaning on one machine.
+func never(why string) strict.Refusal {
+	return strict.Refusal{Reason: "not supported: " + why}
+}
+
+// unless accepts one value all the same.
+func unless(value string, r strict.Refusal) strict.Refusal {
+	r.Unless = value
+	return r
+}
+
+const (
+	byServer    = "Kubernetes' API server sets it"
+	noScheduler = "there is one machine, nothing is scheduled"
+	noCluster   = "there is no cluster that it could refer to"
+	noProbes    = "containers are not probed"
+	noSELinux   = "SELinux labels"
+	noWindows   = "it is for Windows"
+	noSource    = "volumes are hostPath or emptyDir"
+)
+
+// Refusals implements strict.Refuser.
+func (Metadata) Refusals() map[string]strict.Refusal {
+	return refusals{
+		"creationTimestamp":          never(byServer),
+		"deletionGracePeriodSeconds": never(byServer),
+		"deletionTimestamp":          never(byServer),
+		"finalizers":                 never(noCluster),
+		"generateName":               never("a pod needs a name of its own; write name"),
+		"generation":                 never(byServer),
+		"managedFields":              never(byServer),
+		"ownerReferences":            never(noCluster),
+		"resourceVersion":            never(byServer),
+		"selfLink":                   never(byServer),
+		"uid":                        never(byServer),
+	}
+}
+
+// Refusals implements strict.Refuser.
+func (Spec) Refusals() map[string]strict.Refusal {
+	return refusals{
+		"activeDeadlineSeconds":        later("time limits for a whole pod"),
+		"affinity":                     never(noScheduler),
+		"automountServiceAccountToken": unless("false", never("there is no API server whose token could be mounted")),
+		"dnsConfig":                    later("resolv.conf is the image's"),
+		"dnsPolicy":                    unless("ClusterFirst", later("resolv.conf is the image's")),
+		"enableServiceLinks":           unless("false", later("variables for services")),
+		"ephemeralContainers":          later("containers that are added to a running pod"),
+		"hostAliases":                  later("/etc/hosts is the image's"),
+		"hostIPC":                      unless("false", later("each pod has its own ipc namespace")),
+		"hostNetwork":                  unless("false", later("each pod has its own network namespace; hostPort forwards a port into it")),
+		"hostPID":                      unless("false", later("each container has its own pid namespace")),
+		"hostUsers":                    unless("true", later("user namespaces for pods")),
+		"hostnameOverride":             later("write hostname"),
+		"imagePullSecrets":             never("images are directories, nothing is pulled"),
+		"initContainers":               later("all containers of a pod start together"),
+		"nodeName":                     never(noScheduler),
+		"overhead":                     never(noScheduler),
+		"preemptionPolicy":             unless("PreemptLowerPriority", never(noScheduler)),
+		"priority":                     unless("0", never(noScheduler)),
+		"priorityClassName":            never(noScheduler),
+		"readinessGates":               later(noProbes),
+		"resourceClaims":               later("devices"),
+		"resources":                    later("limits for a whole pod; give each container its own"),
+		"runtimeClassName":             never("peapod is the only runtime here"),
+		"schedulerName":                unless("default-scheduler", never(noScheduler)),
+		"schedulingGates":              never(noScheduler),
+		"schedulingGroup":              never(noScheduler),
+		"serviceAccount":               unless("default", never("there is no API server that knows accounts")),
+		"serviceAccountName":           unless("default", never("there is no API server that knows accounts")),
+		"setHostnameAsFQDN":            unless("false", later("host names with a domain")),
+		"shareProcessNamespace":        unless("false", later("each container has its own pid namespace")),
+		"subdomain":                    later("host names with a domain"),
+		"tolerations":                  never(noScheduler),
+		"topologySpreadConstraints":    never(noScheduler),
+		"workloadRef":                  never(noScheduler),
+	}
+}
+
+// Refusals implements strict.Refuser.
+func (PodSecurityContext) Refusals() map[string]strict.Refusal {
+	return refusals{
+		"appArmorProfile":          later("AppArmor profiles"),
+		"fsGroupChangePolicy":      unless("Always", later("only emptyDir volumes get the group, when they are made")),
+		"seLinuxChangePolicy":      later(noSELinux),
+		"seLinuxOptions":           later(noSELinux),
+		"seccompProfile":           later("seccomp profiles"),
+		"supplementalGroupsPolicy": unless("Strict", later("groups that the image has for the user are not looked up")),
+		"sysctls":                  later("sysctls"),
+		"windowsOptions":           never(noWindows),
+	}
+}
+
+// Refusals implements strict.Refuser.
+func (Container) Refusals() map[string]strict.Refusal {
+	return refusals{
+		"envFrom":                  later("there are no ConfigMaps and Secrets; write the variables into env"),
+		"lifecycle":                later("postStart and preStop"),
+		"livenessProbe":            later(noProbes),
+		"readinessProbe":           later(noProbes),
+		"resizePolicy":             later("limits of a running container stay"),
+		"restartPolicy":            later("containers restart as the pod's restartPolicy says"),
+		"restartPolicyRules":       later("containers restart as the pod's restartPolicy says"),
+		"startupProbe":             later(noProbes),
+		"stdin":                    unless("false", later("standard input of a pod's containers is empty")),
+		"stdinOnce":                unless("false", later("standard input of a pod's containers is empty")),
+		"terminationMessagePath":   unless("/dev/termination-log", later("termination messages")),
+		"terminationMessagePolicy": unless("File", later("termination messages")),
+		"tty":                      unless("false", later("terminals for a pod's containers")),
+		"volumeDevices":            later("block devices"),
+	}
+}
+
+// Refusals implements strict.Refuser.
+func (EnvVarSource) Refusals() map[string]strict.Refusal {
+	return refusals{
+		"configMapKeyRef":  later("there are no ConfigMaps; write the value"),
+		"fileKeyRef":       later("variables from files; write the value"),
+		"resourceFieldRef": later("variables from resources; write the value"),
+		"secretKeyRef":     later("there are no Secrets; write the value"),
+	}
+}
+
+// Refusals implements strict.Refuser.
+func (Resources) Refusals() map[string]strict.Refusal {
+	return refusals{"claims": later("devices")}
+}
+
+// Refusals implements strict.Refuser.
+func (ResourceList) Refusals() map[string]strict.Refusal {
+	return refusals{
+		"ephemeral-storage": later("limits on disk space"),
+		"hugepages-1Gi":     later("huge pages"),
+		"hugepages-2Mi":     later("huge pages"),
+		"pids":              never("Kubernetes has no such resource either"),
+		"storage":           never("it is for volume claims"),
+	}
+}
+
+// Refusals implements strict.Refuser.
+func (VolumeMount) Refusals() map[string]strict.Refusal {
+	return refusals{
+		"mountPropagation":  unless("None", later("mounts stay on their side")),
+		"recursiveReadOnly": unless("Disabled", later("mounts below a read-only volume")),
+		"subPathExpr":       later("variables in paths; write subPath"),
+	}
+}
+
+// Refusals implements strict.Refuser.
+func (Volume) Refusals() map[string]strict.Refusal {
+	m := refusals{}
+	for _, name := range []string{
+		"awsElasticBlockStore", "azureDisk", "azureFile", "cephfs", "cinder", "csi", "fc", "flexVolume",
+		"flocker", "gcePersistentDisk", "glusterfs", "iscsi", "nfs", "photonPersistentDisk",
+		"portworxVolume", "quobyte", "rbd", "scaleIO", "storageos", "vsphereVolume",
+	} {
+		m[name] = never("mount it on the host and use hostPath")
+	}
+	m["configMap"] = later("there are no ConfigMaps; put the files into a directory and use hostPath")
+	m["downwardAPI"] = later(noSource)
+	m["ephemeral"] = later(noSource)
+	m["gitRepo"] = never("clone it and use hostPath")
+	m["image"] = later("unpack it and use hostPath")
+	m["persistentVolumeClaim"] = later("there is no cluster that provides volumes; use hostPath")
+	m["projected"] = later(noSource)
+	m["secret"] = later("there are no Secrets; put the files into a directory and use hostPath")
+	return m
+}
+
+// Refusals implements strict.Refuser.
+func (SecurityContext) Refusals() map[string]strict.Refusal {
+	return refusals{
+		"appArmorProfile": later("AppArmor profiles"),
+		"privileged":      unless("false", later("containers without their walls; add the capabilities that are needed")),
+		"procMount":       unless("Default", later("an unmasked /proc")),
+		"seLinuxOptions":  later(noSELinux),
+		"seccompProfile":  later("seccomp profiles"),
+		"windowsOptions":  never(noWindows),
+	}
+}
