@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,13 +17,12 @@ import (
 // TestMain fails a run that leaves goroutines or descriptors.
 func TestMain(m *testing.M) {
 	before := sockets()
-	goroutines := runtime.NumGoroutine()
+	running := len(goroutines())
 	code := m.Run()
 	if err := poll(func() error {
 		runtime.GC() // closes the pipes that package net keeps for splice(2)
-		if n := runtime.NumGoroutine(); n > goroutines {
-			buf := make([]byte, 1<<20)
-			return fmt.Errorf("%d goroutines leaked:\n%s", n-goroutines, buf[:runtime.Stack(buf, true)])
+		if now := goroutines(); len(now) > running {
+			return fmt.Errorf("%d goroutines leaked:\n%s", len(now)-running, strings.Join(now, "\n\n"))
 		}
 		if n := sockets(); n > before {
 			return fmt.Errorf("%d descriptors leaked", n-before)
@@ -33,6 +33,14 @@ func TestMain(m *testing.M) {
 		code = 1
 	}
 	os.Exit(code)
+}
+
+// goroutines returns their stacks, without that of os/signal, which package
+// testing starts for fuzzing.
+func goroutines() []string {
+	buf := make([]byte, 1<<20)
+	all := strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n")
+	return slices.DeleteFunc(all, func(s string) bool { return strings.Contains(s, "os/signal.loop") })
 }
 
 // sockets counts the descriptors that a proxy could have opened.
