@@ -25,49 +25,57 @@ func (g *Group) Enter(f func() error) error {
 	if len(g.host.legacy) == 0 {
 		return f()
 	}
-	result := make(chan error, 1)
-	go g.enter(f, result)
-	return <-result
+	v := &visit{group: g, lone: g.lone.Load(), result: make(chan error, 1)}
+	go v.run(f)
+	return <-v.result
 }
 
 // errUnfinished is seen only where f ends its goroutine (testing's FailNow).
 var errUnfinished = errors.New("cgroups: the function given to Enter did not return")
 
-// enter takes the goroutine's thread, but never the first one of the process:
+// visit is one call of Enter.
+type visit struct {
+	group  *Group
+	lone   bool // pids.max is 1, which leaves no room for the visitor
+	result chan error
+}
+
+// run takes the goroutine's thread, but never the first one of the process:
 // Kill tells processes from threads that are on a visit by that one.
-func (g *Group) enter(f func() error, result chan<- error) {
+func (v *visit) run(f func() error) {
 	runtime.LockOSThread()
 	if unix.Gettid() == unix.Getpid() {
 		done := make(chan struct{})
-		go func() { defer close(done); g.enter(f, result) }()
+		go func() { defer close(done); v.run(f) }()
 		<-done
 		runtime.UnlockOSThread()
 		return
 	}
 	err := errUnfinished
 	defer func() {
-		if !g.lone {
-			result <- err
+		if !v.lone {
+			v.result <- err
 		}
-		if g.leave() == nil {
+		if v.leave() == nil {
 			runtime.UnlockOSThread() // else the thread ends with the goroutine
 		}
-		if g.lone {
-			result <- err
+		if v.lone {
+			v.result <- err
 		}
 	}()
-	if err = g.visit(); err == nil {
+	if err = v.enter(); err == nil {
 		err = errUnfinished
 		err = f()
 	}
 }
 
-// visit moves the calling thread into the group.
-func (g *Group) visit() error {
+// enter moves the calling thread into the group.
+func (v *visit) enter() error {
+	g := v.group
 	for i := range g.host.legacy {
 		l := &g.host.legacy[i]
 		dir := l.dir + g.path
-		if g.lone && l.has("pids") {
+		if v.lone && l.has("pids") {
 			// The visitor is counted: with a limit of 1 it could not fork.
 			if err := writeFile(dir+"/pids.max", "2"); err != nil {
 				return failed("make room in pids.max", g.path, err)
@@ -81,8 +89,9 @@ func (g *Group) visit() error {
 }
 
 // leave moves the calling thread to where the process is.
-func (g *Group) leave() error {
-	text, err := readFile("/proc/self/cgroup")
+func (v *visit) leave() error {
+	g := v.group
+	text, err := readList("/proc/self/cgroup")
 	if err != nil {
 		return err
 	}
@@ -95,7 +104,7 @@ func (g *Group) leave() error {
 		if err := writeFile(l.dir+home+"/tasks", "0"); err != nil {
 			return err
 		}
-		if g.lone && l.has("pids") {
+		if v.lone && l.has("pids") {
 			if err := writeFile(l.dir+g.path+"/pids.max", "1"); err != nil {
 				return err
 			}

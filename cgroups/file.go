@@ -31,29 +31,45 @@ func writeAll(fd int, value string) error {
 	}
 }
 
-// readFile reads the whole file, without the line end of a single value.
+// readFile reads a file of one value, without its line end. One call gives all
+// of it: the kernel makes such a file in one piece.
 func readFile(name string) (string, error) {
 	fd, err := open(name, unix.O_RDONLY)
 	if err != nil {
 		return "", err
 	}
 	defer unix.Close(fd)
-	return readAll(fd)
+	var buf [4096]byte
+	n, err := readSome(fd, buf[:])
+	return strings.TrimSuffix(string(buf[:n]), "\n"), err
 }
 
-func readAll(fd int) (string, error) {
+// readList reads a file of any length, which may come in several pieces.
+func readList(name string) (string, error) {
+	fd, err := open(name, unix.O_RDONLY)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(fd)
 	var text []byte
 	var buf [4096]byte
 	for {
-		n, err := unix.Read(fd, buf[:])
-		switch {
-		case err == unix.EINTR:
-		case err != nil:
+		n, err := readSome(fd, buf[:])
+		if err != nil {
 			return "", err
-		case n == 0:
-			return strings.TrimSuffix(string(text), "\n"), nil
-		default:
-			text = append(text, buf[:n]...)
+		}
+		if n == 0 {
+			return string(text), nil
+		}
+		text = append(text, buf[:n]...)
+	}
+}
+
+func readSome(fd int, buf []byte) (int, error) {
+	for {
+		n, err := unix.Read(fd, buf)
+		if err != unix.EINTR {
+			return max(n, 0), err
 		}
 	}
 }

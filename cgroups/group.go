@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -17,18 +18,19 @@ type Group struct {
 	host *host
 	path string
 	// lone: pids.max is 1, on v1; see Enter.
-	lone bool
+	lone atomic.Bool
 }
 
 // New makes the group at path, with the limits of r (nil: none), in all
 // hierarchies, parents included. A path is absolute below the mount points of
 // the hierarchies ("/peapod/web").
 //
-// A group that is there already is taken over when it is empty, with the
-// limits that it has; with processes in it the error is ErrExist. A path or a
-// resource that cannot be had is refused before anything is made
-// (ErrInvalid, ErrUnsupported, ErrNoController), and what a failing New made
-// it removes.
+// With processes in a group that is there already the error is ErrExist. An
+// empty one is taken over with the limits that it has, since it may be an
+// administrator's; but below "/peapod" it is left over from a command that was
+// killed, and is removed first (see Kill). A path or a resource that cannot be
+// had is refused before anything is made (ErrInvalid, ErrUnsupported,
+// ErrNoController), and what a failing New made it removes.
 func New(path string, r *specs.LinuxResources) (*Group, error) {
 	h, err := here()
 	if err != nil {
@@ -149,18 +151,39 @@ func (g *Group) make(p *plan) (made []string, err error) {
 
 // makeIn makes the group below one mount point.
 func (g *Group) makeIn(mount string) (made []string, err error) {
-	made, err = mkdirs(mount, g.path)
-	if err != nil {
-		return made, failed("make", g.path, hint(err))
+	dir := mount + g.path
+	for range 8 {
+		more, err := mkdirs(mount, g.path)
+		made = append(made, more...)
+		if err != nil {
+			return made, failed("make", g.path, hint(err))
+		}
+		if slices.Contains(more, dir) {
+			return made, nil
+		}
+		list, err := procsBelow(dir)
+		switch {
+		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENODEV):
+			continue // another one removed it meanwhile
+		case err != nil:
+			return made, failed("make", g.path, hint(err))
+		case len(list) > 0:
+			return made, failed("make", g.path, fmt.Errorf("%w: it has %s; choose another path or remove what runs there", ErrExist, few(list)))
+		case !own(g.path) || !clear(dir):
+			return made, nil
+		}
 	}
-	if slices.Contains(made, mount+g.path) {
-		return made, nil
+	return made, failed("make", g.path, fmt.Errorf("%w: it is made and removed by another command all the time", ErrExist))
+}
+
+// clear removes an empty group and those below it. Where that fails (a process
+// has come), the group is there as before.
+func clear(dir string) bool {
+	below, _ := children(dir)
+	for _, child := range below {
+		clear(child)
 	}
-	list, err := procsBelow(mount + g.path)
-	if err == nil && len(list) > 0 {
-		err = fmt.Errorf("%w: it has %s; choose another path or remove what runs there", ErrExist, few(list))
-	}
-	return made, failed("make", g.path, err)
+	return unix.Rmdir(dir) == nil
 }
 
 // mkdirs makes mount+path and what is missing above, and gives what it made,
@@ -201,7 +224,7 @@ func (g *Group) apply(p *plan) error {
 	}
 	for _, s := range p.settings {
 		if s.file == "pids.max" && s.version == one {
-			g.lone = s.value == "1"
+			g.lone.Store(s.value == "1")
 		}
 	}
 	return apply(p.settings, g.dirOf)

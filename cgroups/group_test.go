@@ -132,6 +132,33 @@ func TestEmptyGroupIsTakenOver(t *testing.T) {
 	}
 }
 
+// TestLeftOverIsCleared: what a killed command left below /peapod has no
+// effect on the next group of the same path.
+func TestLeftOverIsCleared(t *testing.T) {
+	needRoot(t)
+	path := "/peapod" + prefix + "/a"
+	g, err := cgroups.New(path, &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Access: "rwm"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { drop(t, g); _ = g.DeleteParents() }()
+	if _, err := cgroups.New(path+"/below", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Kill(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	if g, err = cgroups.New(path, nil); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := output(t, g, ": < /dev/kmsg"); err != nil {
+		t.Errorf("%v, %s", err, text)
+	}
+	if left := groups(path + "/below"); len(left) > 0 {
+		t.Errorf("there is %v", left)
+	}
+}
+
 func TestAdd(t *testing.T) {
 	needRoot(t)
 	g, err := cgroups.New(prefix, nil)
@@ -278,9 +305,8 @@ func TestEnterComesBack(t *testing.T) {
 		}
 	}
 	until(t, "all threads are at home", func() bool { return len(guests()) == 0 })
-	gone := *g
 	drop(t, g)
-	if err := gone.Enter(func() error { return nil }); mode(t) != cgroups.V2 && !isNotExist(err) {
+	if err := g.Enter(func() error { return nil }); mode(t) != cgroups.V2 && !isNotExist(err) {
 		t.Errorf("Enter of a group that is gone: %v", err)
 	}
 	until(t, "all threads are at home", func() bool { return len(guests()) == 0 })

@@ -16,6 +16,10 @@ import (
 // that is gone is not an error. When ctx ends first, the error is both ErrBusy
 // and that of ctx.
 //
+// A killed group is done with: Delete it, and have New make another. Kernels
+// from 6.14 on may kill whatever is born there afterwards by CLONE_INTO_CGROUP
+// (they count kills by group, and compare with the group of the parent).
+//
 // A process that is itself in the group kills itself on v2, and leaves itself
 // out on v1.
 func (g *Group) Kill(ctx context.Context) error {

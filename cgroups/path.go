@@ -53,16 +53,19 @@ func isControl(r rune) bool {
 }
 
 // ownTop is the first name of the paths that peapod itself chooses.
-const ownTop = "peapod"
+const ownTop = "/peapod"
+
+// own holds for a group whose path peapod chose.
+func own(clean string) bool { return inside(clean, ownTop) }
 
 // ownParents lists the ancestors of a group that peapod made for it, deepest
 // first: "/peapod/web/app" gives "/peapod/web" and "/peapod". Groups that an
 // administrator chose (any other first name) are not peapod's to remove.
 func ownParents(clean string) []string {
-	var list []string
-	if top, _, _ := strings.Cut(strings.TrimPrefix(clean, "/"), "/"); top != ownTop {
+	if !own(clean) {
 		return nil
 	}
+	var list []string
 	for dir := path.Dir(clean); dir != "/"; dir = path.Dir(dir) {
 		list = append(list, dir)
 	}

@@ -88,7 +88,7 @@ func (g *Group) main() string {
 
 // procsBelow lists the processes in a directory and below it.
 func procsBelow(dir string) ([]int, error) {
-	text, err := readFile(dir + "/cgroup.procs")
+	text, err := readList(dir + "/cgroup.procs")
 	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
 		return nil, err // a threaded group's processes are listed above it
 	}
@@ -126,7 +126,7 @@ func children(dir string) ([]string, error) {
 // seat gives the group of a process (or "self") in one hierarchy, as a path
 // below its mount point; not ok when it is not below that, or gone.
 func (l *legacy) seat(process string) (path string, ok bool) {
-	text, err := readFile("/proc/" + process + "/cgroup")
+	text, err := readList("/proc/" + process + "/cgroup")
 	if err != nil {
 		return "", false
 	}
