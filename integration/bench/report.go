@@ -29,6 +29,9 @@ func newReport(o *options, c *contenders) *report {
 func (r *report) add(out *stageOutput) {
 	r.tables = append(r.tables, out.Tables...)
 	r.figures = append(r.figures, out.Figures...)
+	for _, note := range out.Notes {
+		r.contenders.note("%s", note)
+	}
 }
 
 // write puts the page and its chart into dir; each replaces the old one whole.

@@ -40,18 +40,21 @@ func isCgroup2(path string) bool {
 // stageInput and stageOutput go to and from a stage's process as JSON.
 type stageInput struct {
 	Stage      string
+	Own        bool // see stage.own
 	Contenders *contenders
 }
 
 type stageOutput struct {
 	Tables  []table
 	Figures []figure
+	Notes   []string
 }
 
 // runStage runs a stage in a process of its own and waits until it has
 // cleared up, also when ctx ends.
 func runStage(ctx context.Context, stage string, c *contenders) (*stageOutput, error) {
-	in, err := json.Marshal(stageInput{Stage: stage, Contenders: c})
+	all := stages()
+	in, err := json.Marshal(stageInput{Stage: stage, Own: stage == all[len(all)-1], Contenders: c})
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +102,7 @@ func stageMain(ctx context.Context) (err error) {
 			return fmt.Errorf("mount cgroup2 on a private /sys/fs/cgroup: %w", err)
 		}
 	}
-	s, err := newStage(in.Contenders, in.Stage, dir)
+	s, err := newStage(&in, dir)
 	if err != nil {
 		return err
 	}
@@ -120,11 +123,13 @@ type stage struct {
 	*contenders
 	*runner
 	name    string
+	own     bool // the machine's own cgroups, which podman needs
 	dir     string
 	cgroups *cgroupTree
+	notes   []string // what could not be measured
 }
 
-func newStage(c *contenders, name, dir string) (*stage, error) {
+func newStage(in *stageInput, dir string) (*stage, error) {
 	r, err := newRunner(dir)
 	if err != nil {
 		return nil, err
@@ -134,7 +139,7 @@ func newStage(c *contenders, name, dir string) (*stage, error) {
 		r.close()
 		return nil, err
 	}
-	return &stage{contenders: c, runner: r, name: name, dir: dir, cgroups: tree}, nil
+	return &stage{contenders: in.Contenders, runner: r, name: in.Stage, own: in.Own, dir: dir, cgroups: tree}, nil
 }
 
 func (s *stage) close() error {
@@ -142,16 +147,25 @@ func (s *stage) close() error {
 	return s.cgroups.remove()
 }
 
+// run measures everything. The supervisor of a pod is the same in any stage.
 func (s *stage) run(ctx context.Context) (*stageOutput, error) {
 	out := new(stageOutput)
-	for _, f := range []func(context.Context) (*table, error){s.runTable, s.execTable} {
-		t, err := f(ctx)
+	for _, measurement := range []func(context.Context) (*table, error){s.runTable, s.execTable, s.podTable} {
+		t, err := measurement(ctx)
 		if err != nil {
 			return nil, err
 		}
-		out.Tables = append(out.Tables, *t)
+		if t != nil {
+			out.Tables = append(out.Tables, *t)
+		}
 	}
-	return out, nil
+	out.Notes = s.notes
+	if !s.own || s.Peapod == "" {
+		return out, nil
+	}
+	var err error
+	out.Figures, err = s.supervisorFigures(ctx)
+	return out, err
 }
 
 // base is the row that a stage's ratios refer to.
