@@ -23,7 +23,7 @@
 //
 // The process and its parent share a socket pair, whose end in the process is
 // close-on-exec. A failing step writes a message {errno, step, 0} and exits
-// with status 127. Notify and Sync write {0, step, value}; Sync then waits for
+// with status 127. Send and Sync write {0, label, value}; Sync then waits for
 // one byte from the parent, and end of file there (the parent died) ends the
 // process. Exec writes a last message before the execve, so that end of file
 // after it means that the program is running, and end of file before it that

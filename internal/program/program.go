@@ -23,7 +23,8 @@ type Program struct {
 	data   []byte
 	text   map[string]Value // strings that are laid out already
 	files  []inherited
-	report int // descriptor of the report socket in the process
+	labels []string // of messages
+	report int      // descriptor of the report socket in the process
 	vars   int
 }
 

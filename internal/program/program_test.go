@@ -161,7 +161,7 @@ func TestBranches(t *testing.T) {
 	p.Here(other)
 	write(p, "else ")
 	// An errno above 63 is in the second word.
-	p.Call(unix.SYS_BIND, Int(0), Null, Int(0)).Tolerate(unix.ENOTSOCK)
+	p.Call(unix.SYS_LISTEN, Int(0), Int(0)).Tolerate(unix.ENOTSOCK)
 	p.Call(unix.SYS_CLONE, Int(int(unix.SIGCHLD)), Null, Null, Null, Null).Zero(child)
 	p.Call(unix.SYS_WAIT4, Int(-1), Null, Null, Null)
 	write(p, "parent ").Then(end)

@@ -11,41 +11,47 @@ import (
 
 const messageSize = 24 // errno, step, value
 
-// Notify adds a step that tells the parent that it was reached, with what the
-// returned variable then holds.
-func (p *Program) Notify(label string) Var {
-	message := p.message(label)
-	return p.Patch(message, 16, "value")
+// Message is what Send tells the parent.
+type Message struct {
+	// Value goes with the message: whatever a step stores in it.
+	Value   Var
+	label   string
+	content Value
 }
 
-// message adds the step that writes a message of no error. The parent finds
-// the step's label by its index.
-func (p *Program) message(label string) Value {
+// Message lays a message out. The parent sees label in its Event.
+func (p *Program) Message(label string) *Message {
 	b := make([]byte, messageSize)
-	binary.LittleEndian.PutUint64(b[8:], uint64(len(p.steps)))
-	m := p.Bytes(b, "{"+label+"}")
-	p.Call(unix.SYS_WRITE, p.Report(), m, Int(messageSize)).For("report", label)
-	return m
+	binary.LittleEndian.PutUint64(b[8:], uint64(len(p.labels)))
+	p.labels = append(p.labels, label)
+	content := p.Bytes(b, "{"+label+"}")
+	return &Message{p.Patch(content, 16, "value"), label, content}
+}
+
+// Send adds a step that tells m. It raises SIGPIPE, which ends the process,
+// when the parent is no longer there.
+func (p *Program) Send(m *Message) {
+	p.Call(unix.SYS_WRITE, p.Report(), m.content, Int(messageSize)).For("report", m.label)
 }
 
 // Sync adds a synchronisation point: the process reports that it was reached
 // and waits until the parent has called Continue. If the parent dies meanwhile
 // the process ends.
 func (p *Program) Sync(label string) Var {
-	v := p.Notify(label)
+	m := p.Message(label)
+	p.Send(m)
 	buffer := p.Bytes(make([]byte, 8), "&answer")
 	dead, on := p.Label(), p.Label()
 	p.Call(unix.SYS_READ, p.Report(), buffer, Int(1)).For("wait for", label).Then(on).Zero(dead)
 	p.Here(dead)
 	p.Exit(exitStatus)
 	p.Here(on)
-	return v
+	return m.Value
 }
 
 // Executing adds the message that announces the execve. Steps between it and
-// the execve may only be such as cannot be reported otherwise. It raises
-// SIGPIPE, which ends the process, when the parent is no longer there.
-func (p *Program) Executing() { p.message(executing) }
+// the execve may only be such as cannot be reported otherwise.
+func (p *Program) Executing() { p.Send(p.Message(executing)) }
 
 const (
 	executing  = "executing"
@@ -87,7 +93,19 @@ type Event struct {
 	Value uint64
 }
 
-// receive reads the next message from fd, which belongs to a process of p.
+// LastMessage is what the messages say that came without their program, for
+// instance through a FIFO: the errno of the step that failed, 0 for none, and
+// whether it failed behind Executing.
+func LastMessage(messages []byte) (errno unix.Errno, executing bool) {
+	for ; len(messages) >= messageSize; messages = messages[messageSize:] {
+		if errno = unix.Errno(binary.LittleEndian.Uint64(messages)); errno == 0 {
+			executing = true
+		}
+	}
+	return errno, executing
+}
+
+// receive reads the next message of a process of p.
 func (p *Program) receive(r io.Reader) (Event, error) {
 	var b [messageSize]byte
 	if _, err := io.ReadFull(r, b[:]); err != nil {
@@ -95,16 +113,17 @@ func (p *Program) receive(r io.Reader) (Event, error) {
 	}
 	le := binary.LittleEndian
 	errno, step, value := unix.Errno(le.Uint64(b[:])), le.Uint64(b[8:]), le.Uint64(b[16:])
-	if errno != 0 {
-		// The interpreter knows the step's address only.
-		step = (step - dataBase - uint64(len(p.data))) / stepSize
+	if errno == 0 {
+		if step >= uint64(len(p.labels)) {
+			return Event{}, fmt.Errorf("program: message %d of %d", step, len(p.labels))
+		}
+		return Event{p.labels[step], value}, nil
 	}
+	// The interpreter knows the step's address only.
+	step = (step - dataBase - uint64(len(p.data))) / stepSize
 	if step >= uint64(len(p.steps)) {
-		return Event{}, fmt.Errorf("program: a message of step %d of %d", step, len(p.steps))
+		return Event{}, fmt.Errorf("program: step %d of %d failed: %w", step, len(p.steps), errno)
 	}
 	s := p.steps[step]
-	if errno == 0 {
-		return Event{s.object, value}, nil
-	}
 	return Event{}, &Error{Op: s.op, Object: s.object, Call: Name(s.nr), Step: s.index, Errno: errno}
 }

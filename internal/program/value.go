@@ -74,3 +74,6 @@ func quoteList(list []string) string {
 	b.WriteByte(']')
 	return b.String()
 }
+
+// Address is v as a number, for structures that point to other data.
+func (v Value) Address() uint64 { return v.bits }

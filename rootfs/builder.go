@@ -1,0 +1,100 @@
+package rootfs
+
+import (
+	"path"
+	"strings"
+
+	"github.com/peapod/peapod/internal/program"
+	"golang.org/x/sys/unix"
+)
+
+// builder writes the steps of a root file system.
+type builder struct {
+	p     *program.Program
+	c     *Config
+	root  program.Value // the root's tree
+	empty program.Value
+	// readonly are mounts that become read-only when all is in place.
+	readonly []lateReadonly
+	// mask is the tmpfs that all masked directories share.
+	mask program.Var
+}
+
+type lateReadonly struct {
+	mount  program.Value
+	target string
+}
+
+// open adds the step that opens target below the root.
+func (b *builder) open(target string, openFlag uint64, into program.Var) *program.Step {
+	how := openHow(openFlag|unix.O_CLOEXEC, 0)
+	show := "{" + flags(openFlag, openFlags).String() + ", RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS}"
+	return b.p.Call(unix.SYS_OPENAT2, b.root, b.p.Str(target), b.p.Bytes(how, show), program.Int(openHowSize)).
+		Into(into).For("open", target)
+}
+
+// target opens what is mounted on, and makes it first where it is missing: a
+// directory, or an empty file.
+func (b *builder) target(target string, dir bool) program.Value {
+	p := b.p
+	fd, missing, have := p.Var("target"), p.Label(), p.Label()
+	b.open(target, unix.O_PATH, fd).Tolerate(unix.ENOENT).Else(missing).Then(have)
+	p.Here(missing)
+	if dir {
+		b.makeDirs(target)
+	} else {
+		b.makeFile(target)
+	}
+	b.open(target, unix.O_PATH, fd)
+	p.Here(have)
+	return fd.Value()
+}
+
+// makeDirs makes the directories of target that are missing. Each component's
+// parent is opened below the root, so that links stay inside.
+func (b *builder) makeDirs(target string) {
+	parts := strings.Split(strings.Trim(target, "/"), "/")
+	parent := b.root
+	for i, name := range parts {
+		at := "/" + path.Join(parts[:i+1]...)
+		b.p.Call(unix.SYS_MKDIRAT, parent, b.p.Str(name), program.Octal(0o755)).
+			Tolerate(unix.EEXIST).For("make directory", at)
+		if i < len(parts)-1 {
+			fd := b.p.Var("dir")
+			b.open(at, unix.O_PATH|unix.O_DIRECTORY, fd)
+			parent = fd.Value()
+		}
+	}
+}
+
+// dir opens the directory target, made where it is missing.
+func (b *builder) dir(target string) program.Value {
+	if target == "/" {
+		return b.root
+	}
+	return b.target(target, true)
+}
+
+// makeFile makes an empty file, and the directories above it.
+func (b *builder) makeFile(target string) {
+	parent, fd := b.dir(path.Dir(target)), b.p.Var("file")
+	const how = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	b.p.Call(unix.SYS_OPENAT, parent, b.p.Str(path.Base(target)), flags(how, openFlags), program.Octal(0o644)).
+		Into(fd).Tolerate(unix.EEXIST).For("make file", target)
+}
+
+// attach mounts a detached tree on target.
+func (b *builder) attach(tree, target program.Value, what string) *program.Step {
+	return b.p.Call(unix.SYS_MOVE_MOUNT, tree, b.empty, target, b.empty, byFD).For("mount", what)
+}
+
+// setattr changes the attributes of a mount, by its descriptor.
+func (b *builder) setattr(mount program.Value, a attribute, propagation uint64, recursive bool, what string) {
+	at := emptyPath
+	if recursive {
+		at = program.Sym(unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, "AT_EMPTY_PATH|AT_RECURSIVE")
+	}
+	attr := b.p.Bytes(mountAttr(a, propagation), showAttr(a, propagation))
+	b.p.Call(unix.SYS_MOUNT_SETATTR, mount, b.empty, at, attr, program.Int(mountAttrSize)).
+		For("set attributes of", what)
+}

@@ -1,0 +1,91 @@
+package rootfs
+
+import (
+	"encoding/binary"
+	"strings"
+
+	"github.com/peapod/peapod/internal/program"
+	"golang.org/x/sys/unix"
+)
+
+// openHow lays struct open_how out (openat2(2)).
+func openHow(flags, mode uint64) []byte {
+	b := binary.LittleEndian.AppendUint64(nil, flags)
+	b = binary.LittleEndian.AppendUint64(b, mode)
+	return binary.LittleEndian.AppendUint64(b, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
+}
+
+const openHowSize = 24
+
+// mountAttr lays struct mount_attr out (mount_setattr(2)).
+func mountAttr(a attribute, propagation uint64) []byte {
+	b := binary.LittleEndian.AppendUint64(nil, a.set)
+	b = binary.LittleEndian.AppendUint64(b, a.clear)
+	b = binary.LittleEndian.AppendUint64(b, propagation)
+	return binary.LittleEndian.AppendUint64(b, 0)
+}
+
+const mountAttrSize = 32
+
+// flagName names a bit of a flag word.
+type flagName struct {
+	bit  uint64
+	name string
+}
+
+var openFlags = []flagName{
+	{unix.O_PATH, "O_PATH"}, {unix.O_DIRECTORY, "O_DIRECTORY"}, {unix.O_NOFOLLOW, "O_NOFOLLOW"},
+	{unix.O_WRONLY, "O_WRONLY"}, {unix.O_RDWR, "O_RDWR"}, {unix.O_CREAT, "O_CREAT"}, {unix.O_EXCL, "O_EXCL"},
+	{unix.O_NOCTTY, "O_NOCTTY"}, {unix.O_CLOEXEC, "O_CLOEXEC"},
+}
+
+var attrFlags = []flagName{
+	{unix.MOUNT_ATTR_RDONLY, "MOUNT_ATTR_RDONLY"}, {unix.MOUNT_ATTR_NOSUID, "MOUNT_ATTR_NOSUID"},
+	{unix.MOUNT_ATTR_NODEV, "MOUNT_ATTR_NODEV"}, {unix.MOUNT_ATTR_NOEXEC, "MOUNT_ATTR_NOEXEC"},
+	{unix.MOUNT_ATTR_NOATIME, "MOUNT_ATTR_NOATIME"}, {unix.MOUNT_ATTR_STRICTATIME, "MOUNT_ATTR_STRICTATIME"},
+	{unix.MOUNT_ATTR_NODIRATIME, "MOUNT_ATTR_NODIRATIME"}, {unix.MOUNT_ATTR_NOSYMFOLLOW, "MOUNT_ATTR_NOSYMFOLLOW"},
+}
+
+var propagationFlags = []flagName{
+	{unix.MS_PRIVATE, "MS_PRIVATE"}, {unix.MS_SLAVE, "MS_SLAVE"},
+	{unix.MS_SHARED, "MS_SHARED"}, {unix.MS_UNBINDABLE, "MS_UNBINDABLE"},
+}
+
+// flags is a word of flags that a listing shows by their names.
+func flags(word uint64, names []flagName) program.Value {
+	var list []string
+	for _, f := range names {
+		if word&f.bit == f.bit {
+			list = append(list, f.name)
+		}
+	}
+	if len(list) == 0 {
+		return program.Int(word)
+	}
+	return program.Sym(word, strings.Join(list, "|"))
+}
+
+func showAttr(a attribute, propagation uint64) string {
+	s := "{"
+	if a.set != 0 {
+		s += "set=" + flags(a.set, attrFlags).String() + " "
+	}
+	if a.clear != 0 {
+		s += "clear=" + flags(a.clear, attrFlags).String() + " "
+	}
+	if propagation != 0 {
+		s += "propagation=" + flags(propagation, propagationFlags).String() + " "
+	}
+	return strings.TrimSpace(s) + "}"
+}
+
+var (
+	cwd         = program.Sym(^uint64(99), "AT_FDCWD")
+	emptyPath   = program.Sym(unix.AT_EMPTY_PATH, "AT_EMPTY_PATH")
+	cloexec     = program.Sym(unix.O_CLOEXEC, "O_CLOEXEC")
+	fsconfigSet = program.Sym(unix.FSCONFIG_SET_STRING, "FSCONFIG_SET_STRING")
+	fsconfigOn  = program.Sym(unix.FSCONFIG_SET_FLAG, "FSCONFIG_SET_FLAG")
+	fsconfigNew = program.Sym(unix.FSCONFIG_CMD_CREATE, "FSCONFIG_CMD_CREATE")
+	onPath      = program.Sym(unix.MOVE_MOUNT_F_EMPTY_PATH, "MOVE_MOUNT_F_EMPTY_PATH")
+	byFD        = program.Sym(unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH, "MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH")
+)

@@ -1,0 +1,210 @@
+package rootfs
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// Sources are what a container takes from the host, opened: detached trees,
+// which belong to no mount namespace yet.
+type Sources struct {
+	root    *os.File
+	binds   map[int]source      // by index of the mount
+	devices map[string]*os.File // by path, where devices are bound
+}
+
+type source struct {
+	tree *os.File
+	dir  bool
+}
+
+// Close closes the trees; those that were attached stay.
+func (s *Sources) Close() {
+	s.root.Close()
+	for _, b := range s.binds {
+		b.tree.Close()
+	}
+	for _, d := range s.devices {
+		d.Close()
+	}
+}
+
+// Open opens what c takes from the host. It needs CAP_SYS_ADMIN.
+func Open(c *Config) (s *Sources, err error) {
+	mounts, err := c.mounts()
+	if err != nil {
+		return nil, err
+	}
+	s = &Sources{binds: map[int]source{}, devices: map[string]*os.File{}}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	if s.root, err = c.openRoot(); err != nil {
+		return nil, err
+	}
+	for i := range mounts {
+		if !mounts[i].bind {
+			continue
+		}
+		if s.binds[i], err = c.openBind(&mounts[i]); err != nil {
+			return nil, fmt.Errorf("mounts[%d] (%s): %w", i, mounts[i].target, err)
+		}
+	}
+	if c.UserNamespace && ownDev(mounts) {
+		for _, d := range c.devices() {
+			if s.devices[d.Path], err = openTree(d.Path, 0); err != nil {
+				return nil, fmt.Errorf("device %s: %w", d.Path, err)
+			}
+		}
+	}
+	return s, nil
+}
+
+// openRoot opens the image, or an overlay of it, as a tree.
+func (c *Config) openRoot() (*os.File, error) {
+	path := c.hostPath(c.Spec.Root.Path)
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("root.path: %w", err)
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("root.path: %s is not a directory: give that of an unpacked image", path)
+	}
+	if c.Overlay != nil {
+		return c.Overlay.open(path)
+	}
+	tree, err := openTree(path, unix.AT_RECURSIVE)
+	if err != nil {
+		return nil, fmt.Errorf("root.path: %w", err)
+	}
+	return tree, nil
+}
+
+// openBind opens the source of a bind mount and gives it its attributes.
+func (c *Config) openBind(m *mountOf) (source, error) {
+	path := c.hostPath(m.source)
+	info, err := os.Stat(path)
+	if err != nil {
+		return source{}, fmt.Errorf("source: %w", err)
+	}
+	recursive := uint(0)
+	if m.recursive {
+		recursive = unix.AT_RECURSIVE
+	}
+	tree, err := openTree(path, recursive)
+	if err != nil {
+		return source{}, err
+	}
+	propagation := uint64(0)
+	if m.propagation == 0 {
+		// What is mounted in the container must not appear on the host.
+		propagation = unix.MS_SLAVE
+	}
+	err = setAttr(tree, attribute{m.setAll, m.clearAll}, propagation, unix.AT_RECURSIVE)
+	if err == nil {
+		err = setAttr(tree, m.exact(), 0, 0)
+	}
+	if err == nil && m.propagation != 0 {
+		err = setAttr(tree, attribute{}, m.propagation, m.propagationScope())
+	}
+	if err != nil {
+		tree.Close()
+		return source{}, fmt.Errorf("source %s: %w", path, err)
+	}
+	return source{tree, info.IsDir()}, nil
+}
+
+func (o *options) propagationScope() uint {
+	if o.propagationAll {
+		return unix.AT_RECURSIVE
+	}
+	return 0
+}
+
+// openTree clones the mount at path, detached.
+func openTree(path string, flags uint) (*os.File, error) {
+	fd, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|flags)
+	if err != nil {
+		return nil, explain("open_tree "+path, err)
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+func setAttr(tree *os.File, a attribute, propagation uint64, flags uint) error {
+	if a == (attribute{}) && propagation == 0 {
+		return nil
+	}
+	attr := unix.MountAttr{Attr_set: a.set, Attr_clr: a.clear, Propagation: propagation}
+	err := unix.MountSetattr(int(tree.Fd()), "", unix.AT_EMPTY_PATH|flags, &attr)
+	if err != nil {
+		return explain("mount_setattr "+showAttr(a, propagation), err)
+	}
+	return nil
+}
+
+// ErrKernel tells that the kernel is too old.
+var ErrKernel = errors.New("the kernel is too old: Linux 5.12 or newer is needed")
+
+// explain adds to the errors of the mount calls what they usually mean.
+func explain(what string, err error) error {
+	switch {
+	case errors.Is(err, unix.ENOSYS):
+		return fmt.Errorf("%s: %w: %w", what, err, ErrKernel)
+	case errors.Is(err, unix.EPERM):
+		return fmt.Errorf("%s: %w: this needs root (CAP_SYS_ADMIN)", what, err)
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// open makes the overlay of lower, detached. The kernel gets the directories
+// as descriptors: no character of a path needs escaping then.
+func (o *Overlay) open(lower string) (*os.File, error) {
+	fsfd, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return nil, explain("make an overlay of "+lower+" (fsopen)", err)
+	}
+	fs := os.NewFile(uintptr(fsfd), "overlay")
+	defer fs.Close()
+	for _, dir := range [][2]string{{"lowerdir", lower}, {"upperdir", o.Upper}, {"workdir", o.Work}} {
+		fd, err := unix.Open(dir[1], unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, fmt.Errorf("overlay %s %s: %w", dir[0], dir[1], err)
+		}
+		defer unix.Close(fd)
+		if err := unix.FsconfigSetString(fsfd, dir[0], "/proc/self/fd/"+strconv.Itoa(fd)); err != nil {
+			return nil, explain("overlay "+dir[0]+" "+dir[1], err)
+		}
+	}
+	// What a container wrote is of no use after a crash of the machine, so
+	// that its unmounting need not wait for the disk (Linux 5.10).
+	if err := unix.FsconfigSetFlag(fsfd, "volatile"); err != nil {
+		return nil, explain("overlay option volatile", err)
+	}
+	if err := unix.FsconfigSetString(fsfd, "source", "peapod"); err != nil {
+		return nil, explain("overlay source", err)
+	}
+	if err := unix.FsconfigCreate(fsfd); err != nil {
+		return nil, explain(fmt.Sprintf("make an overlay of %s and %s%s", lower, o.Upper, messages(fs)), err)
+	}
+	fd, err := unix.Fsmount(fsfd, unix.FSMOUNT_CLOEXEC, 0)
+	if err != nil {
+		return nil, explain("mount the overlay of "+lower, err)
+	}
+	return os.NewFile(uintptr(fd), "overlay"), nil
+}
+
+// messages are what the kernel says about a failed fsconfig, in brackets.
+func messages(fs *os.File) string {
+	b := make([]byte, 512)
+	n, err := unix.Read(int(fs.Fd()), b)
+	if err != nil || n < 3 {
+		return ""
+	}
+	return " (" + string(b[2:n]) + ")"
+}

@@ -1,0 +1,113 @@
+package runtime
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/internal/program"
+	"golang.org/x/sys/unix"
+)
+
+// capabilities are a process's five sets, a bit for each (capabilities(7)).
+type capabilities struct {
+	bounding, effective, permitted, inheritable, ambient uint64
+}
+
+// capNames are in the order of their numbers (linux/capability.h).
+var capNames = [...]string{
+	"CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",
+	"LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER",
+	"SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE",
+	"SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP",
+	"MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF",
+	"CHECKPOINT_RESTORE",
+}
+
+// parseCapabilities reads a spec's sets. Without them a process has none.
+func parseCapabilities(c *specs.LinuxCapabilities) (caps capabilities, err error) {
+	if c == nil {
+		return caps, nil
+	}
+	for _, set := range []struct {
+		name string
+		list []string
+		into *uint64
+	}{
+		{"bounding", c.Bounding, &caps.bounding}, {"effective", c.Effective, &caps.effective},
+		{"permitted", c.Permitted, &caps.permitted}, {"inheritable", c.Inheritable, &caps.inheritable},
+		{"ambient", c.Ambient, &caps.ambient},
+	} {
+		for i, name := range set.list {
+			bit, ok := capBit(name)
+			if !ok {
+				return caps, fmt.Errorf("process.capabilities.%s[%d] %q: there is no such capability (capabilities(7) has the names)", set.name, i, name)
+			}
+			*set.into |= bit
+		}
+	}
+	// The kernel would refuse them one by one with less to say.
+	switch {
+	case caps.effective&^caps.permitted != 0:
+		return caps, fmt.Errorf("process.capabilities.effective: %s not in permitted", capList(caps.effective&^caps.permitted))
+	case caps.ambient&^(caps.permitted&caps.inheritable) != 0:
+		return caps, fmt.Errorf("process.capabilities.ambient: %s not in both permitted and inheritable", capList(caps.ambient&^(caps.permitted&caps.inheritable)))
+	}
+	return caps, nil
+}
+
+func capBit(name string) (uint64, bool) {
+	short, ok := strings.CutPrefix(strings.ToUpper(name), "CAP_")
+	for i, n := range capNames {
+		if ok && n == short {
+			return 1 << i, true
+		}
+	}
+	return 0, false
+}
+
+func capList(set uint64) string {
+	var names []string
+	for i, n := range capNames {
+		if set>>i&1 != 0 {
+			names = append(names, "CAP_"+n)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// bound appends the steps that drop what the bounding set lacks.
+func (c capabilities) bound(p *program.Program) {
+	for i, name := range capNames {
+		if c.bounding>>i&1 == 0 {
+			// A kernel may know fewer, and the caller may lack some.
+			prctl(p, unix.PR_CAPBSET_DROP, "PR_CAPBSET_DROP", i).Tolerate(unix.EINVAL).
+				For("drop from the bounding set", "CAP_"+name)
+		}
+	}
+}
+
+// set appends the steps that set the other four.
+func (c capabilities) set(p *program.Program) {
+	le := binary.LittleEndian
+	header := le.AppendUint32(nil, unix.LINUX_CAPABILITY_VERSION_3)
+	header = le.AppendUint32(header, 0)
+	var data []byte
+	for _, shift := range []int{0, 32} {
+		for _, set := range []uint64{c.effective, c.permitted, c.inheritable} {
+			data = le.AppendUint32(data, uint32(set>>shift))
+		}
+	}
+	show := fmt.Sprintf("{effective=%#x, permitted=%#x, inheritable=%#x}", c.effective, c.permitted, c.inheritable)
+	p.Call(unix.SYS_CAPSET, p.Bytes(header, "{_LINUX_CAPABILITY_VERSION_3, 0}"), p.Bytes(data, show)).
+		For("set", "the capabilities")
+	zero := program.Int(0)
+	for i, name := range capNames {
+		if c.ambient>>i&1 != 0 {
+			p.Call(unix.SYS_PRCTL, program.Sym(unix.PR_CAP_AMBIENT, "PR_CAP_AMBIENT"),
+				program.Sym(unix.PR_CAP_AMBIENT_RAISE, "PR_CAP_AMBIENT_RAISE"), program.Int(i), zero, zero).
+				For("raise ambient capability", "CAP_"+name)
+		}
+	}
+}

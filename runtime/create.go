@@ -1,0 +1,301 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/cgroups"
+	"github.com/peapod/peapod/internal/program"
+	"github.com/peapod/peapod/rootfs"
+	"golang.org/x/sys/unix"
+)
+
+// Create makes a container that waits for Start. What it made is undone when
+// it fails. errors.Is tells ErrExist.
+func (r *Runtime) Create(ctx context.Context, id string, o *CreateOptions) (*Container, error) {
+	c, err := r.create(ctx, id, o, true)
+	return c, wrap("create", id, err)
+}
+
+// Run makes a container and starts it: Create and Start in one, and faster. The
+// error is a *CommandError when the command could not be executed.
+func (r *Runtime) Run(ctx context.Context, id string, o *CreateOptions) (*Container, error) {
+	c, err := r.create(ctx, id, o, false)
+	return c, wrap("run", id, err)
+}
+
+// Plan returns the program that Create and Run would start, to be listed. It
+// opens and makes nothing and needs no privilege.
+func (r *Runtime) Plan(id string, o *CreateOptions) (*program.Program, error) {
+	c, err := o.plan(id, false)
+	if err != nil {
+		return nil, err
+	}
+	return c.program()
+}
+
+// create makes the container step by step. Each adds to undo what takes it
+// back.
+func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait bool) (c *Container, err error) {
+	var undo undo
+	defer func() {
+		if err != nil {
+			undo.run()
+		}
+	}()
+	if err := checkID(id); err != nil {
+		return nil, err
+	}
+	if err := needRoot(); err != nil {
+		return nil, err
+	}
+	p, err := o.plan(id, true)
+	if err != nil {
+		return nil, err
+	}
+	defer p.members.close()
+
+	// 1. The directory, which reserves the name, and what others may know.
+	c = &Container{runtime: r, dir: r.dir(id), record: record{
+		OCIVersion: specs.Version,
+		ID:         id,
+		Bundle:     p.options.Bundle,
+		Rootfs:     absolute(p.options.Bundle, p.spec.Root.Path),
+		Created:    time.Now().UTC(),
+		Owner:      owner(),
+		Cgroup:     cgroupPath(p.spec, id),
+		Spec:       o.Spec,
+	}}
+	if err := c.register(); err != nil {
+		return nil, err
+	}
+	undo.add(func() { os.RemoveAll(c.dir) })
+	if err := c.record.save(c.dir); err != nil {
+		return nil, err
+	}
+
+	// 2. The cgroup.
+	if c.group, err = cgroups.New(c.record.Cgroup, p.spec.Linux.Resources); err != nil {
+		return nil, err
+	}
+	undo.add(func() { c.deleteGroup(context.WithoutCancel(ctx)) })
+
+	// 3. What the container takes from the host.
+	if !p.members.joins("mount") {
+		if p.sources, err = rootfs.Open(p.rootfs); err != nil {
+			return nil, err
+		}
+		defer p.sources.Close()
+	}
+	if wait {
+		if p.gate, err = newGate(c.dir); err != nil {
+			return nil, err
+		}
+		defer p.gate.close()
+	}
+
+	// 4. The process.
+	prog, err := p.program()
+	if err != nil {
+		return nil, err
+	}
+	proc, err := start(prog, c.group, &program.Attr{
+		Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr, Sys: p.members.sys(), Dir: c.dir,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := &setup{proc: proc, members: p.members, pid: proc.Pid, ready: func(pid int) error { return c.started(p, pid) }}
+	undo.add(s.abort)
+	if err := s.run(ctx); err != nil {
+		return nil, commandError(err, p.id.Process, c.record.Rootfs)
+	}
+	c.pidfd = s.finish()
+	return c, nil
+}
+
+// register makes the container's directory.
+func (c *Container) register() error {
+	if err := os.MkdirAll(filepath.Dir(c.dir), 0o711); err != nil {
+		return err
+	}
+	err := os.Mkdir(c.dir, 0o711)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%w: delete it first, or choose another id", ErrExist)
+	}
+	return err
+}
+
+// started records the container's process. It waits, or is not yet what the
+// user wants to run.
+func (c *Container) started(p *plan, pid int) error {
+	_, startTime, err := stat(pid)
+	if err != nil {
+		return fmt.Errorf("the container's process: %w", err)
+	}
+	c.process = process{pid, startTime}
+	if err := c.process.save(c.dir); err != nil {
+		return err
+	}
+	if adj := p.id.OOMScoreAdj; adj != nil {
+		path := fmt.Sprintf("/proc/%d/oom_score_adj", pid)
+		if err := os.WriteFile(path, []byte(strconv.Itoa(*adj)), 0); err != nil {
+			return fmt.Errorf("process.oomScoreAdj %d: %w", *adj, err)
+		}
+	}
+	return writePidFile(p.options.PidFile, pid)
+}
+
+func writePidFile(path string, pid int) error {
+	if path == "" {
+		return nil
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	return replace(path, []byte(strconv.Itoa(pid)))
+}
+
+// start starts a program whose process is born in group.
+func start(p *program.Program, group *cgroups.Group, a *program.Attr) (proc *program.Process, err error) {
+	dir, _, err := group.Descriptor()
+	if err != nil {
+		return nil, err
+	}
+	if dir != nil {
+		defer dir.Close()
+		a.Sys.UseCgroupFD, a.Sys.CgroupFD = true, int(dir.Fd())
+	}
+	err = group.Enter(func() (err error) {
+		proc, err = p.Start(a)
+		return err
+	})
+	return proc, err
+}
+
+// setup is a program that is being performed.
+type setup struct {
+	proc    *program.Process
+	members *membership
+	pid     int             // of the process that stays
+	child   *os.File        // its pidfd, where it is not the first one
+	ready   func(int) error // called with it before it may go on
+	told    bool
+}
+
+// run answers the program's messages until it has executed the command, or
+// waits at its gate.
+func (s *setup) run(ctx context.Context) error {
+	if !s.members.inside() {
+		if err := s.tell(); err != nil {
+			return err
+		}
+	}
+	for {
+		e, err := s.proc.Next(ctx)
+		if err == io.EOF {
+			return s.tell()
+		}
+		if err == nil {
+			err = s.answer(e)
+		}
+		if err != nil {
+			return err
+		}
+		if e.Label == syncCreated {
+			return nil
+		}
+	}
+}
+
+func (s *setup) answer(e program.Event) error {
+	switch e.Label {
+	case syncIDs:
+		if err := s.members.writeIDs(s.proc.Pid); err != nil {
+			return err
+		}
+		return s.proc.Continue()
+	case messagePid:
+		s.pid = int(e.Value)
+		fd, err := unix.PidfdOpen(s.pid, 0)
+		if err != nil {
+			return fmt.Errorf("open the container's process: %w", err)
+		}
+		s.child = os.NewFile(uintptr(fd), "pidfd")
+		return s.tell()
+	case syncCreated:
+		if err := s.tell(); err != nil {
+			return err
+		}
+		return s.proc.Continue()
+	}
+	return nil
+}
+
+// tell calls ready, once.
+func (s *setup) tell() error {
+	if s.told {
+		return nil
+	}
+	s.told = true
+	return s.ready(s.pid)
+}
+
+// finish returns the pidfd of the process that stays, and reaps the other.
+func (s *setup) finish() *os.File {
+	defer s.proc.Close()
+	if s.child == nil {
+		return pollable(s.proc.TakePidFD())
+	}
+	s.proc.Reap()
+	return pollable(s.child)
+}
+
+// abort ends what was started.
+func (s *setup) abort() {
+	s.proc.Abort()
+	if s.child != nil {
+		unix.PidfdSendSignal(int(s.child.Fd()), unix.SIGKILL, nil, 0)
+		(&program.Process{Pid: s.pid}).Reap()
+		s.child.Close()
+	}
+}
+
+// absolute makes path absolute below dir, as the specification has it.
+func absolute(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(dir, path)
+}
+
+// deleteGroup ends what is in the cgroup and removes it.
+func (c *Container) deleteGroup(ctx context.Context) error {
+	if err := c.group.Kill(ctx); err != nil {
+		return err
+	}
+	if err := c.group.Delete(ctx); err != nil {
+		return err
+	}
+	return c.group.DeleteParents()
+}
+
+// undo is what takes back the steps of an operation that fails, last first.
+type undo []func()
+
+func (u *undo) add(f func()) { *u = append(*u, f) }
+
+func (u undo) run() {
+	for i := len(u) - 1; i >= 0; i-- {
+		u[i]()
+	}
+}

@@ -1,0 +1,137 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"syscall"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/internal/program"
+	"github.com/peapod/peapod/namespaces"
+	"golang.org/x/sys/unix"
+)
+
+// ExecOptions say what to execute in a container. Process is needed.
+type ExecOptions struct {
+	// Process is what to run (runtime-spec, "process").
+	Process *specs.Process
+	// Stdin, Stdout and Stderr are the process's; nil is /dev/null.
+	Stdin, Stdout, Stderr *os.File
+	// ExtraFiles become its descriptors 3 and up.
+	ExtraFiles []*os.File
+	// Console is a connected unix socket that the master of the terminal
+	// is sent over, where Process asks for a terminal.
+	Console *os.File
+	// PidFile, when not "", gets the process's pid.
+	PidFile string
+	// KillWithParent ends the process when the caller ends.
+	KillWithParent bool
+}
+
+// Process is a process that was executed in a container.
+type Process struct {
+	pid   int
+	pidfd *os.File
+}
+
+// Exec executes a further process in a container that is created or running.
+// The error is a *CommandError when the command could not be executed, and
+// ErrNotRunning when the container has stopped. The caller waits for the
+// process.
+func (c *Container) Exec(ctx context.Context, o *ExecOptions) (*Process, error) {
+	p, err := c.exec(ctx, o)
+	return p, wrap("exec in", c.ID(), err)
+}
+
+func (c *Container) exec(ctx context.Context, o *ExecOptions) (proc *Process, err error) {
+	id, err := checkProcess(o.Process)
+	if err != nil {
+		return nil, err
+	}
+	if id.Terminal && o.Console == nil {
+		return nil, fmt.Errorf("process.terminal: there is nobody to send the terminal to: give a console socket")
+	}
+	fd, err := c.process.open()
+	if err != nil {
+		return nil, err
+	}
+	target := os.NewFile(uintptr(fd), "container")
+	defer target.Close()
+	group, err := c.cgroup()
+	if err != nil {
+		return nil, err
+	}
+
+	prog, inPid := execProgram(c.record.Spec, c.ID(), id, target, o)
+	m := &membership{}
+	if inPid {
+		m.join = []joined{{kind: namespaces.PID}} // there will be a message of the pid
+	}
+	sp, err := start(prog, group, &program.Attr{
+		Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr, Sys: syscall.SysProcAttr{}, Dir: c.dir,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := &setup{proc: sp, members: m, pid: sp.Pid, ready: func(pid int) error { return writePidFile(o.PidFile, pid) }}
+	if err := s.run(ctx); err != nil {
+		s.abort()
+		return nil, commandError(err, id.Process, fmt.Sprintf("/proc/%d/root", c.process.pid))
+	}
+	return &Process{pid: s.pid, pidfd: s.finish()}, nil
+}
+
+// execProgram joins the namespaces of the container's first process, all in one
+// call, and executes the command there.
+func execProgram(spec *specs.Spec, name string, id *identity, target *os.File, o *ExecOptions) (p *program.Program, inPid bool) {
+	p = program.New(o.ExtraFiles...)
+	prologue(p)
+	var flags uint64
+	for _, ns := range spec.Linux.Namespaces {
+		flags |= uint64(namespaces.Kind(ns.Type).Flag())
+	}
+	// Linux 5.8: setns with a pidfd.
+	p.Call(unix.SYS_SETNS, p.File(target, "container"), cloneFlags(flags)).For("join", "the container's namespaces")
+	if flags&unix.CLONE_NEWUSER != 0 {
+		becomeRoot(p)
+	}
+	inPid = flags&unix.CLONE_NEWPID != 0
+	if inPid {
+		forkInto(p)
+	}
+	p.Call(unix.SYS_SETSID).Tolerate(unix.EPERM).For("make", "a session")
+	joinKeyring(p, name)
+	po := processOptions{parentDeath: o.KillWithParent}
+	for i, f := range []*os.File{o.Stdin, o.Stdout, o.Stderr} {
+		po.owned[i] = ownable(f)
+	}
+	if id.Terminal {
+		master, slave := openTerminal(p)
+		po.terminal = newTerminal(p, o.Console, id.ConsoleSize, master, slave)
+	}
+	id.steps(p, po)
+	return p, inPid
+}
+
+// Pid is the process's, in the caller's pid namespace.
+func (p *Process) Pid() int { return p.pid }
+
+// Wait waits for the process's end and reaps it.
+func (p *Process) Wait(ctx context.Context) (ExitStatus, error) {
+	status, err := waitFD(ctx, p.pidfd)
+	if err != nil {
+		return status, fmt.Errorf("wait for process %d: %w", p.pid, err)
+	}
+	return status, p.pidfd.Close()
+}
+
+// Signal sends sig to the process. The error is ErrNotRunning when it has
+// ended.
+func (p *Process) Signal(sig unix.Signal) error {
+	err := unix.PidfdSendSignal(int(p.pidfd.Fd()), sig, nil, 0)
+	if err == unix.ESRCH || err == unix.EBADF {
+		return fmt.Errorf("signal process %d: %w", p.pid, ErrNotRunning)
+	}
+	return err
+}

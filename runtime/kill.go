@@ -1,0 +1,129 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/cgroups"
+	"golang.org/x/sys/unix"
+)
+
+// Kill sends a signal to the container's first process, or to all of its
+// processes. The error is ErrNotRunning when the process has ended.
+func (c *Container) Kill(sig unix.Signal, all bool) error {
+	if all {
+		return wrap("kill", c.ID(), c.killAll(sig))
+	}
+	fd, err := c.process.open()
+	if err != nil {
+		return wrap("kill", c.ID(), err)
+	}
+	defer unix.Close(fd)
+	err = unix.PidfdSendSignal(fd, sig, nil, 0)
+	if err == unix.ESRCH {
+		err = ErrNotRunning
+	}
+	return wrap("kill", c.ID(), err)
+}
+
+func (c *Container) killAll(sig unix.Signal) error {
+	pids, err := c.Pids()
+	if err != nil {
+		return err
+	}
+	for _, pid := range pids {
+		if err := unix.Kill(pid, sig); err != nil && err != unix.ESRCH {
+			return fmt.Errorf("process %d: %w", pid, err)
+		}
+	}
+	return nil
+}
+
+// Pids are the processes of the container, in the caller's pid namespace.
+func (c *Container) Pids() ([]int, error) {
+	group, err := c.cgroup()
+	if errors.Is(err, cgroups.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return group.Procs()
+}
+
+// cgroup is the container's, wherever it was made.
+func (c *Container) cgroup() (*cgroups.Group, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.group == nil {
+		group, err := cgroups.Load(c.record.Cgroup)
+		if err != nil {
+			return nil, err
+		}
+		c.group = group
+	}
+	return c.group, nil
+}
+
+// Delete removes a stopped container: its cgroup and its directory. With force
+// it is killed first; ErrNotStopped is the error otherwise. What was left
+// behind by a command that was killed is removed too.
+func (c *Container) Delete(ctx context.Context, force bool) error {
+	return wrap("delete", c.ID(), c.delete(ctx, force))
+}
+
+func (c *Container) delete(ctx context.Context, force bool) error {
+	status := c.Status()
+	switch {
+	case status == specs.StateStopped:
+	case !force:
+		return fmt.Errorf("%w: it is %s: kill it first, or force the deletion", ErrNotStopped, status)
+	case c.process.pid != 0:
+		if err := c.end(ctx); err != nil {
+			return err
+		}
+	}
+	if c.record.Cgroup != "" {
+		if err := c.removeGroup(ctx); err != nil {
+			return err
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pidfd != nil {
+		c.pidfd.Close()
+		c.pidfd = nil
+	}
+	if err := os.RemoveAll(c.dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// end kills the first process, waits for its end, and reaps it if it is ours.
+func (c *Container) end(ctx context.Context) error {
+	if err := c.Kill(unix.SIGKILL, false); err != nil && !errors.Is(err, ErrNotRunning) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if c.pidfd != nil {
+		_, err := c.Wait(ctx)
+		return err
+	}
+	return c.process.wait(ctx)
+}
+
+func (c *Container) removeGroup(ctx context.Context) error {
+	if _, err := c.cgroup(); errors.Is(err, cgroups.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return c.deleteGroup(ctx)
+}

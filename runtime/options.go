@@ -1,0 +1,100 @@
+package runtime
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/rootfs"
+	"golang.org/x/sys/unix"
+)
+
+// CreateOptions say what container to create. Spec is needed.
+type CreateOptions struct {
+	// Bundle is the directory that relative paths of Spec are relative to;
+	// the state records it. "" is the working directory.
+	Bundle string
+	// Spec is the container's configuration (runtime-spec, "config"). Paths
+	// of namespaces and sources of mounts may be "/proc/self/fd/N" of the
+	// caller. It is not changed.
+	Spec *specs.Spec
+	// Overlay keeps the container's writes apart from its image.
+	Overlay *rootfs.Overlay
+	// Stdin, Stdout and Stderr are the process's; nil is /dev/null.
+	Stdin, Stdout, Stderr *os.File
+	// ExtraFiles become its descriptors 3 and up.
+	ExtraFiles []*os.File
+	// Console is a connected unix socket that the master of the terminal
+	// is sent over, where the spec asks for a terminal.
+	Console *os.File
+	// PidFile, when not "", gets the process's pid.
+	PidFile string
+	// NoNewKeyring keeps the caller's session keyring.
+	NoNewKeyring bool
+	// NoPivot uses chroot(2), for a host whose root is a ramfs.
+	NoPivot bool
+	// KillWithParent ends the container when the process that created it
+	// ends, however that comes (PR_SET_PDEATHSIG). It is for supervisors.
+	KillWithParent bool
+
+	id string
+}
+
+// plan checks the options. When open says so, the namespaces to join are
+// opened, and the caller closes them.
+func (o *CreateOptions) plan(id string, open bool) (c *plan, err error) {
+	if o.Spec == nil {
+		return nil, fmt.Errorf("there is no spec")
+	}
+	options, spec := *o, *o.Spec
+	options.id = id
+	if options.Bundle == "" {
+		options.Bundle = "."
+	}
+	if options.Bundle, err = filepath.Abs(options.Bundle); err != nil {
+		return nil, err
+	}
+	if spec.Linux == nil {
+		spec.Linux = &specs.Linux{}
+	}
+	c = &plan{spec: &spec, options: &options}
+	if c.id, err = checkProcess(spec.Process); err != nil {
+		return nil, err
+	}
+	if c.id.Terminal && options.Console == nil && open {
+		return nil, fmt.Errorf("process.terminal: there is nobody to send the terminal to: give a console socket")
+	}
+	if c.members, err = joining(&spec, open); err != nil {
+		return nil, err
+	}
+	if err := check(&spec, c.members); err != nil {
+		c.members.close()
+		return nil, err
+	}
+	if spec.Mounts, err = expandCgroupMounts(&spec, cgroupPath(&spec, id)); err != nil {
+		c.members.close()
+		return nil, err
+	}
+	c.rootfs = &rootfs.Config{
+		Spec: &spec, Bundle: options.Bundle, Overlay: options.Overlay,
+		UserNamespace: c.members.user(), Terminal: c.id.Terminal, NoPivot: options.NoPivot,
+	}
+	return c, nil
+}
+
+// cgroupPath is the container's group: /peapod/<id> unless the spec says.
+func cgroupPath(spec *specs.Spec, id string) string {
+	if spec.Linux.CgroupsPath == "" {
+		return "/peapod/" + id
+	}
+	return filepath.Join("/", spec.Linux.CgroupsPath)
+}
+
+// needRoot tells unprivileged callers early and in one line.
+func needRoot() error {
+	if os.Geteuid() == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: containers need root: run it with sudo", unix.EPERM)
+}

@@ -1,0 +1,288 @@
+package runtime
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/internal/program"
+	"golang.org/x/sys/unix"
+)
+
+// identity is the process of a spec, checked.
+type identity struct {
+	*specs.Process
+	caps   capabilities
+	limits []limit
+}
+
+type limit struct {
+	resource  int
+	name      string
+	soft, max uint64
+}
+
+// checkProcess checks what a process asks for, before anything is made.
+func checkProcess(p *specs.Process) (*identity, error) {
+	if p == nil {
+		return nil, fmt.Errorf("process: is missing: say what to run")
+	}
+	id := &identity{Process: p}
+	switch {
+	case len(p.Args) == 0 || p.Args[0] == "":
+		return nil, fmt.Errorf("process.args: is empty: give the command to run")
+	case !path.IsAbs(p.Cwd):
+		return nil, fmt.Errorf("process.cwd %q: give an absolute path", p.Cwd)
+	case p.ApparmorProfile != "":
+		return nil, fmt.Errorf("process.apparmorProfile: AppArmor is not supported yet: leave it out")
+	case p.SelinuxLabel != "":
+		return nil, fmt.Errorf("process.selinuxLabel: SELinux is not supported yet: leave it out")
+	case p.Scheduler != nil:
+		return nil, fmt.Errorf("process.scheduler: is not supported yet: leave it out")
+	case p.IOPriority != nil:
+		return nil, fmt.Errorf("process.ioPriority: is not supported yet: leave it out")
+	case p.ExecCPUAffinity != nil:
+		return nil, fmt.Errorf("process.execCPUAffinity: is not supported yet: leave it out")
+	}
+	for _, s := range append(append([]string{p.Cwd}, p.Args...), p.Env...) {
+		if strings.ContainsRune(s, 0) {
+			return nil, fmt.Errorf("process: %q contains a NUL character", s)
+		}
+	}
+	for i, e := range p.Env {
+		if name, _, ok := strings.Cut(e, "="); !ok || name == "" {
+			return nil, fmt.Errorf("process.env[%d] %q: give NAME=value", i, e)
+		}
+	}
+	var err error
+	if id.caps, err = parseCapabilities(p.Capabilities); err != nil {
+		return nil, err
+	}
+	id.limits, err = parseLimits(p.Rlimits)
+	return id, err
+}
+
+var resources = map[string]int{
+	"RLIMIT_AS": unix.RLIMIT_AS, "RLIMIT_CORE": unix.RLIMIT_CORE, "RLIMIT_CPU": unix.RLIMIT_CPU,
+	"RLIMIT_DATA": unix.RLIMIT_DATA, "RLIMIT_FSIZE": unix.RLIMIT_FSIZE, "RLIMIT_LOCKS": unix.RLIMIT_LOCKS,
+	"RLIMIT_MEMLOCK": unix.RLIMIT_MEMLOCK, "RLIMIT_MSGQUEUE": unix.RLIMIT_MSGQUEUE, "RLIMIT_NICE": unix.RLIMIT_NICE,
+	"RLIMIT_NOFILE": unix.RLIMIT_NOFILE, "RLIMIT_NPROC": unix.RLIMIT_NPROC, "RLIMIT_RSS": unix.RLIMIT_RSS,
+	"RLIMIT_RTPRIO": unix.RLIMIT_RTPRIO, "RLIMIT_RTTIME": unix.RLIMIT_RTTIME,
+	"RLIMIT_SIGPENDING": unix.RLIMIT_SIGPENDING, "RLIMIT_STACK": unix.RLIMIT_STACK,
+}
+
+func parseLimits(list []specs.POSIXRlimit) (limits []limit, err error) {
+	seen := map[string]bool{}
+	for i, l := range list {
+		where := fmt.Sprintf("process.rlimits[%d]", i)
+		resource, ok := resources[l.Type]
+		switch {
+		case !ok:
+			return nil, fmt.Errorf("%s.type %q: there is no such limit (getrlimit(2) has the names)", where, l.Type)
+		case seen[l.Type]:
+			return nil, fmt.Errorf("%s.type %s is listed twice", where, l.Type)
+		case l.Soft > l.Hard:
+			return nil, fmt.Errorf("%s: soft %d is above hard %d", where, l.Soft, l.Hard)
+		}
+		seen[l.Type] = true
+		limits = append(limits, limit{resource, l.Type, l.Soft, l.Hard})
+	}
+	return limits, nil
+}
+
+// options of a process that are not the spec's.
+type processOptions struct {
+	parentDeath bool      // SIGKILL when the parent dies
+	owned       [3]bool   // standard descriptors that the user gets
+	terminal    *terminal // the process's, if it has one
+}
+
+// steps appends what makes the process what its spec says, and the execve. The
+// process is in the container's root, as its root user.
+func (id *identity) steps(p *program.Program, o processOptions) {
+	if o.terminal != nil {
+		o.terminal.control(p, id.User)
+	}
+	for fd, owned := range o.owned {
+		if owned && id.User.UID != 0 {
+			p.Call(unix.SYS_FCHOWN, program.Int(fd), program.Int(id.User.UID), program.Int(-1)).TolerateAll()
+		}
+	}
+	entered := id.enterCwd(p)
+	groups := make([]byte, 0, 4*len(id.User.AdditionalGids))
+	for _, g := range id.User.AdditionalGids {
+		groups = binary.LittleEndian.AppendUint32(groups, g)
+	}
+	for _, l := range id.limits {
+		id.limit(p, l)
+	}
+	id.caps.bound(p)
+	p.Call(unix.SYS_SETGROUPS, program.Int(len(id.User.AdditionalGids)), p.Bytes(groups, fmt.Sprint(id.User.AdditionalGids))).
+		For("set", "the additional groups")
+	if id.User.UID != 0 {
+		keepCaps(p, 1)
+	}
+	gid, uid := program.Int(id.User.GID), program.Int(id.User.UID)
+	p.Call(unix.SYS_SETRESGID, gid, gid, gid).For("become group", fmt.Sprint(id.User.GID))
+	p.Call(unix.SYS_SETRESUID, uid, uid, uid).For("become user", fmt.Sprint(id.User.UID))
+	if id.User.UID != 0 {
+		keepCaps(p, 0)
+	}
+	id.retryCwd(p, entered)
+	id.caps.set(p)
+	if id.NoNewPrivileges {
+		prctl(p, unix.PR_SET_NO_NEW_PRIVS, "PR_SET_NO_NEW_PRIVS", 1).For("set", "no_new_privs")
+	}
+	umask := uint32(0o022)
+	if id.User.Umask != nil {
+		umask = *id.User.Umask
+	}
+	p.Call(unix.SYS_UMASK, program.Octal(umask))
+	if o.parentDeath {
+		// A change of credentials resets it. Should the parent have died
+		// already, the next message ends the process.
+		prctl(p, unix.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG", int(unix.SIGKILL))
+	}
+	p.Call(unix.SYS_CLOSE_RANGE, p.Own(), program.Int(^uint32(0)), program.Sym(unix.CLOSE_RANGE_CLOEXEC, "CLOSE_RANGE_CLOEXEC"))
+	p.Executing()
+	id.execve(p)
+}
+
+func prctl(p *program.Program, option uint64, name string, arg int) *program.Step {
+	zero := program.Int(0)
+	return p.Call(unix.SYS_PRCTL, program.Sym(option, name), program.Int(arg), zero, zero, zero)
+}
+
+// keepCaps keeps the capabilities while the user changes.
+func keepCaps(p *program.Program, on int) {
+	prctl(p, unix.PR_SET_KEEPCAPS, "PR_SET_KEEPCAPS", on)
+}
+
+func (id *identity) limit(p *program.Program, l limit) {
+	rlimit := binary.LittleEndian.AppendUint64(nil, l.soft)
+	rlimit = binary.LittleEndian.AppendUint64(rlimit, l.max)
+	p.Call(unix.SYS_PRLIMIT64, program.Int(0), program.Sym(l.resource, l.name),
+		p.Bytes(rlimit, fmt.Sprintf("{%d, %d}", l.soft, l.max)), program.Null).For("set", l.name)
+}
+
+// enterCwd makes the working directory where it is missing and enters it. Where
+// root may not but the user perhaps may (FUSE, NFS), retryCwd does it later;
+// what is returned is then no descriptor.
+func (id *identity) enterCwd(p *program.Program) program.Var {
+	entered, missing, done, later := p.Var("cwd"), p.Label(), p.Label(), p.Label()
+	p.Set(entered, ^uint64(0))
+	var denied []unix.Errno
+	if id.User.UID != 0 {
+		denied = []unix.Errno{unix.EACCES}
+	}
+	cwd, at := p.Str(id.Cwd), program.Sym(^uint64(99), "AT_FDCWD")
+	p.Call(unix.SYS_CHDIR, cwd).Tolerate(unix.ENOENT).Tolerate(denied...).Else(missing).Then(done).
+		For("change directory to", id.Cwd)
+	p.Here(missing)
+	current := ""
+	for _, name := range strings.Split(strings.Trim(path.Clean(id.Cwd), "/"), "/") {
+		current += "/" + name
+		p.Call(unix.SYS_MKDIRAT, at, p.Str(current), program.Octal(0o755)).
+			Tolerate(unix.EEXIST).Tolerate(denied...).For("make the working directory", current)
+	}
+	p.Call(unix.SYS_CHDIR, cwd).Tolerate(denied...).Else(later).For("change directory to", id.Cwd)
+	p.Here(done)
+	if id.User.UID != 0 {
+		p.Call(unix.SYS_OPENAT, at, p.Str("."), program.Sym(unix.O_PATH|unix.O_CLOEXEC, "O_PATH|O_CLOEXEC"), program.Int(0)).
+			Into(entered).For("open", id.Cwd)
+	}
+	p.Here(later)
+	return entered
+}
+
+// retryCwd enters the working directory as the user, if root could not.
+func (id *identity) retryCwd(p *program.Program, entered program.Var) {
+	if id.User.UID == 0 {
+		return
+	}
+	done := p.Label()
+	p.Call(unix.SYS_FCNTL, entered.Value(), program.Sym(unix.F_GETFD, "F_GETFD")).Tolerate(unix.EBADF).Then(done)
+	p.Call(unix.SYS_CHDIR, p.Str(id.Cwd)).For("change directory to", id.Cwd)
+	p.Here(done)
+}
+
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// candidates are the files that a command may be, in the order of PATH.
+func candidates(command string, env []string) []string {
+	if strings.Contains(command, "/") {
+		return []string{command}
+	}
+	var list []string
+	for _, dir := range strings.Split(pathOf(env), ":") {
+		if dir == "" {
+			dir = "."
+		}
+		list = append(list, dir+"/"+command)
+	}
+	return list
+}
+
+// pathOf is the PATH of env, where the last one counts.
+func pathOf(env []string) string {
+	value := defaultPath
+	for _, e := range env {
+		if v, ok := strings.CutPrefix(e, "PATH="); ok {
+			value = v
+		}
+	}
+	return value
+}
+
+// execve appends the search for the command: the first that can be executed.
+func (id *identity) execve(p *program.Program) {
+	args, env := p.Strs(id.Args), p.Strs(unique(id.Env))
+	list := candidates(id.Args[0], id.Env)
+	for i, file := range list {
+		s := p.Call(unix.SYS_EXECVE, p.Str(file), args, env).For(opExecute, id.Args[0])
+		if i < len(list)-1 {
+			s.Tolerate(unix.ENOENT, unix.ENOTDIR, unix.EACCES)
+		}
+	}
+}
+
+const opExecute = "execute"
+
+// unique keeps the last of variables that come twice.
+func unique(env []string) []string {
+	last := map[string]int{}
+	for i, e := range env {
+		name, _, _ := strings.Cut(e, "=")
+		last[name] = i
+	}
+	if len(last) == len(env) {
+		return env
+	}
+	var list []string
+	for i, e := range env {
+		if name, _, _ := strings.Cut(e, "="); last[name] == i {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+// ownable tells whether f is to be handed over to the process's user: a pipe,
+// socket or terminal that was made for it, never the host's /dev/null.
+func ownable(f *os.File) bool {
+	if f == nil {
+		return false
+	}
+	var st unix.Stat_t
+	if unix.Fstat(int(f.Fd()), &st) != nil {
+		return false
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFIFO, unix.S_IFSOCK:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,156 @@
+package runtime
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// The files of a container's directory. state.json says what never changes and
+// is there before anything else is made; pid is there when the process is;
+// start.fifo while the process waits to be started.
+const (
+	stateFile  = "state.json"
+	pidFile    = "pid"
+	startFIFO  = "start.fifo"
+	reportFIFO = "report.fifo"
+)
+
+// record is state.json.
+type record struct {
+	OCIVersion string      `json:"ociVersion"`
+	ID         string      `json:"id"`
+	Bundle     string      `json:"bundle"`
+	Rootfs     string      `json:"rootfs"`
+	Created    time.Time   `json:"created"`
+	Owner      string      `json:"owner"`
+	Cgroup     string      `json:"cgroup"`
+	Spec       *specs.Spec `json:"spec"`
+}
+
+// process names a process for good: pids come again, start times do not.
+type process struct {
+	pid       int
+	startTime uint64 // clock ticks since boot
+}
+
+// replace writes a file that readers see whole or not at all.
+func replace(path string, data []byte) error {
+	temporary := path + ".tmp"
+	if err := os.WriteFile(temporary, data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(temporary, path)
+}
+
+func (p process) save(dir string) error {
+	return replace(filepath.Join(dir, pidFile), fmt.Appendf(nil, "%d %d\n", p.pid, p.startTime))
+}
+
+func loadProcess(dir string) (p process, err error) {
+	data, err := os.ReadFile(filepath.Join(dir, pidFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return p, nil
+	}
+	if err != nil {
+		return p, err
+	}
+	if _, err := fmt.Sscanf(string(data), "%d %d", &p.pid, &p.startTime); err != nil {
+		return p, fmt.Errorf("%s: %w", filepath.Join(dir, pidFile), err)
+	}
+	return p, nil
+}
+
+// stat reads what /proc/PID/stat says about pid: its state, and the time of its
+// start (proc_pid_stat(5), fields 3 and 22).
+func stat(pid int) (state byte, startTime uint64, err error) {
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0, 0, err
+	}
+	// The command, in brackets, may hold anything.
+	text := string(data)
+	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
+	if len(fields) < 20 {
+		return 0, 0, fmt.Errorf("/proc/%d/stat: %d fields", pid, len(fields))
+	}
+	startTime, err = strconv.ParseUint(fields[19], 10, 64)
+	return fields[0][0], startTime, err
+}
+
+// alive tells whether the process still runs. A zombie does not.
+func (p process) alive() bool {
+	if p.pid == 0 {
+		return false
+	}
+	state, start, err := stat(p.pid)
+	return err == nil && start == p.startTime && state != 'Z' && state != 'X'
+}
+
+func (r *record) save(dir string) error {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return replace(filepath.Join(dir, stateFile), data)
+}
+
+// Load finds the container called id. errors.Is tells ErrNotExist.
+func (r *Runtime) Load(id string) (*Container, error) {
+	if err := checkID(id); err != nil {
+		return nil, err
+	}
+	c := &Container{runtime: r, dir: r.dir(id)}
+	data, err := os.ReadFile(filepath.Join(c.dir, stateFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(c.dir); err == nil {
+			// Whoever made it was killed right then.
+			c.record = record{ID: id, Spec: &specs.Spec{Linux: &specs.Linux{}}}
+			return c, nil
+		}
+		return nil, &Error{Op: "find", ID: id, Err: ErrNotExist}
+	}
+	if err != nil {
+		return nil, wrap("load", id, err)
+	}
+	if err := json.Unmarshal(data, &c.record); err != nil {
+		return nil, wrap("load", id, fmt.Errorf("%s: %w", filepath.Join(c.dir, stateFile), err))
+	}
+	if c.process, err = loadProcess(c.dir); err != nil {
+		return nil, wrap("load", id, err)
+	}
+	return c, nil
+}
+
+// List returns all containers, sorted by id. One whose state cannot be read is
+// left out with a line in the log.
+func (r *Runtime) List() ([]*Container, error) {
+	entries, err := os.ReadDir(filepath.Join(r.root(), "containers"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var list []*Container
+	for _, e := range entries {
+		c, err := r.Load(e.Name())
+		if errors.Is(err, ErrNotExist) {
+			continue // deleted meanwhile
+		}
+		if err != nil {
+			r.log().Warn("a container's state cannot be read", "id", e.Name(), "error", err)
+			continue
+		}
+		list = append(list, c)
+	}
+	return list, nil
+}

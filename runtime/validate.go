@@ -1,0 +1,95 @@
+package runtime
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/namespaces"
+	"golang.org/x/sys/unix"
+)
+
+// check refuses what cannot be run, before anything is made: what is missing,
+// what contradicts itself, and what is not supported.
+func check(spec *specs.Spec, m *membership) error {
+	switch {
+	case spec.Root == nil || spec.Root.Path == "":
+		return fmt.Errorf("root.path: is missing: give the directory of the unpacked image")
+	case spec.Hooks != nil:
+		return fmt.Errorf("hooks: are not supported yet: leave them out")
+	}
+	l := spec.Linux
+	for _, f := range []struct {
+		set  bool
+		name string
+	}{
+		{l.Seccomp != nil, "seccomp"}, {l.MountLabel != "", "mountLabel"},
+		{l.IntelRdt != nil, "intelRdt"}, {l.Personality != nil, "personality"},
+		{len(l.TimeOffsets) > 0, "timeOffsets"}, {len(l.NetDevices) > 0, "netDevices"},
+		{l.MemoryPolicy != nil, "memoryPolicy"},
+	} {
+		if f.set {
+			return fmt.Errorf("linux.%s: is not supported yet: leave it out", f.name)
+		}
+	}
+	if m.joins(namespaces.Mount) {
+		return checkJoinedMount(spec)
+	}
+	return checkSysctl(l.Sysctl, m)
+}
+
+// checkJoinedMount refuses what would change a mount namespace for those who
+// are in it already.
+func checkJoinedMount(spec *specs.Spec) error {
+	l := spec.Linux
+	for _, f := range []struct {
+		set  bool
+		name string
+	}{
+		{len(spec.Mounts) > 0, "mounts"}, {spec.Root.Readonly, "root.readonly"},
+		{len(l.MaskedPaths) > 0, "linux.maskedPaths"}, {len(l.ReadonlyPaths) > 0, "linux.readonlyPaths"},
+		{len(l.Devices) > 0, "linux.devices"}, {len(l.Sysctl) > 0, "linux.sysctl"},
+		{l.RootfsPropagation != "", "linux.rootfsPropagation"},
+	} {
+		if f.set {
+			return fmt.Errorf("%s: a mount namespace that is joined by path stays as it is: leave this out", f.name)
+		}
+	}
+	return nil
+}
+
+// checkSysctl refuses settings that are not the container's own.
+func checkSysctl(list map[string]string, m *membership) error {
+	for name := range list {
+		key := sysctlPath(name)
+		var flag uint64
+		var kind string
+		switch first := strings.SplitN(key, "/", 3); {
+		case key != path.Clean(key) || strings.Contains(key, ".."):
+			return fmt.Errorf("linux.sysctl %q: is no name of a setting", name)
+		case first[0] == "net":
+			flag, kind = unix.CLONE_NEWNET, "network"
+		case strings.HasPrefix(key, "kernel/msg"), strings.HasPrefix(key, "kernel/shm"), key == "kernel/sem",
+			strings.HasPrefix(key, "fs/mqueue/"):
+			flag, kind = unix.CLONE_NEWIPC, "ipc"
+		case key == "kernel/domainname", key == "kernel/hostname":
+			flag, kind = unix.CLONE_NEWUTS, "uts"
+		default:
+			return fmt.Errorf("linux.sysctl %q: is a setting of the whole host, not of a container", name)
+		}
+		if !m.has(flag) && !m.joins(namespaces.Kind(kind)) {
+			return fmt.Errorf("linux.sysctl %q: would change the host: add a %s namespace", name, kind)
+		}
+	}
+	return nil
+}
+
+// sysctlPath is the file below /proc/sys: both net.ipv4.x and net/ipv4/x are
+// allowed (sysctl(8)).
+func sysctlPath(name string) string {
+	if i := strings.IndexAny(name, "./"); i >= 0 && name[i] == '/' {
+		return name
+	}
+	return strings.ReplaceAll(name, ".", "/")
+}
