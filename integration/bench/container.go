@@ -44,6 +44,11 @@ func (s *stage) runTable(ctx context.Context) (*table, error) {
 		}
 		all = append(all, c)
 	}
+	library, err := s.libraryContenders()
+	if err != nil {
+		return nil, err
+	}
+	all = append(all, library...)
 	if s.Floor != "" {
 		all = append(all, s.floorContender())
 	}
@@ -95,18 +100,31 @@ func (s *stage) floorContender() *contender {
 func (s *stage) execTable(ctx context.Context) (*table, error) {
 	t := &table{Title: s.title("Run a command in a running container"), Base: s.base("exec"),
 		Text: "`/bin/true` by exec, start of the command to its end."}
-	var all []*contender
+	all, err := s.execContenders(ctx)
+	if err != nil {
+		for _, c := range all {
+			err = errors.Join(err, c.finish())
+		}
+		return nil, fmt.Errorf("%s: %w", t.Title, err)
+	}
+	return t, measure(ctx, s.Options, t, all)
+}
+
+// execContenders starts the containers that commands are run in. On failure
+// it returns those that have started.
+func (s *stage) execContenders(ctx context.Context) (all []*contender, err error) {
 	for _, r := range s.runtimes() {
 		c, err := s.execContender(r)
 		if err != nil {
-			for _, c := range all {
-				err = errors.Join(err, c.finish())
-			}
-			return nil, fmt.Errorf("%s: %s: %w", t.Title, r.name, err)
+			return all, fmt.Errorf("%s: %w", r.name, err)
 		}
 		all = append(all, c)
 	}
-	return t, measure(ctx, s.Options, t, all)
+	c, err := s.libraryExec(ctx)
+	if err != nil {
+		return all, fmt.Errorf("library: %w", err)
+	}
+	return append(all, c), nil
 }
 
 func (s *stage) execContender(r oci) (*contender, error) {

@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -48,9 +49,13 @@ type options struct {
 }
 
 func parseOptions(root string) (*options, error) {
-	o := new(options)
+	o, write := new(options), ""
 	flag.BoolVar(&o.Short, "short", false, "a few runs only, to see that everything works; the times mean nothing")
-	flag.BoolVar(&o.report, "write", false, "write the report also with -short")
+	flag.BoolFunc("write", "write the report also with -short; -write=false: never", func(v string) (err error) {
+		write = v
+		_, err = strconv.ParseBool(v)
+		return err
+	})
 	flag.IntVar(&o.Rounds, "rounds", 10, "rounds; every contender has its turn in each")
 	flag.IntVar(&o.Runs, "runs", 20, "runs of a contender in one turn")
 	flag.StringVar(&o.peapod, "peapod", filepath.Join(root, "bin/peapod"), "the peapod binary")
@@ -61,8 +66,9 @@ func parseOptions(root string) (*options, error) {
 	}
 	if o.Short {
 		o.Rounds, o.Runs = 2, 2
-	} else {
-		o.report = true
+	}
+	if o.report = !o.Short; write != "" {
+		o.report, _ = strconv.ParseBool(write)
 	}
 	return o, nil
 }
