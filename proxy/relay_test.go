@@ -148,6 +148,56 @@ func socketError(c *net.TCPConn) (code int, err error) {
 	return code, err
 }
 
+// uploads keeps writing, so that the proxy's two directions meet the failure of
+// the backend at the same time.
+func uploads(c net.Conn) {
+	for block := make([]byte, 16<<10); ; {
+		if _, err := c.Write(block); err != nil {
+			return
+		}
+	}
+}
+
+// TestResetNeverLooksLikeTheEnd guards against a trap of the kernel: the error of
+// a reset socket is told once, and if writing took it, reading says end of file.
+func TestResetNeverLooksLikeTheEnd(t *testing.T) {
+	addr := server(t, func(c *net.TCPConn) {
+		io.ReadFull(c, make([]byte, 100<<10))
+		io.WriteString(c, "first half of the answer")
+		io.ReadFull(c, make([]byte, 100<<10))
+		c.SetLinger(0)
+	})
+	f := forward(t, &Proxy{}, addr)
+	for range 300 {
+		c := connect(t, f.Addr())
+		go uploads(c)
+		// The trap is there for the client too: dead sees what is true.
+		if b, err := io.ReadAll(c); err == nil && !dead(c) {
+			t.Fatalf("a clean end after %q", b)
+		}
+		c.Close()
+	}
+}
+
+// TestAnswerBeforeReset has a server that refuses an upload: it answers and
+// closes without having read all, which makes the kernel send a reset. The
+// answer was sent before, and must arrive.
+func TestAnswerBeforeReset(t *testing.T) {
+	addr := server(t, func(c *net.TCPConn) {
+		io.ReadFull(c, make([]byte, 100<<10))
+		io.WriteString(c, "413 too large")
+	})
+	f := forward(t, &Proxy{}, addr)
+	for range 300 {
+		c := connect(t, f.Addr())
+		go uploads(c)
+		if b, err := io.ReadAll(c); string(b) != "413 too large" {
+			t.Fatalf("got %q, %v", b, err)
+		}
+		c.Close()
+	}
+}
+
 func TestBulkBothWays(t *testing.T) {
 	addr := server(t, copyBack)
 	c := connect(t, forward(t, &Proxy{}, addr).Addr())

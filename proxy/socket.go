@@ -28,6 +28,28 @@ func closeWrite(c net.Conn) error {
 	return nil
 }
 
+// tcpClose is the kernel's TCP_CLOSE, net/tcp_states.h.
+const tcpClose = 7
+
+// dead reports whether a TCP connection is over in both directions: reset,
+// timed out, or ended by both sides. It is false for other connections.
+func dead(c net.Conn) bool {
+	tcp, ok := c.(*net.TCPConn)
+	if !ok {
+		return false
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return false
+	}
+	over := false
+	raw.Control(func(fd uintptr) {
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		over = err == nil && info.State == tcpClose
+	})
+	return over
+}
+
 // keepAlive does nothing by default: package net has set its own default on
 // what it accepts and dials.
 func (p *Proxy) keepAlive(c net.Conn) {
