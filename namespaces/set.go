@@ -44,6 +44,9 @@ func unshare(kinds []Kind, plan []step) (_ *Set, err error) {
 		flags |= k.Flag()
 	}
 	if err := unix.Unshare(flags); err != nil {
+		if errors.Is(err, unix.ENOSPC) {
+			err = fmt.Errorf("%w: a limit in /proc/sys/user/max_*_namespaces is reached", err)
+		}
 		return nil, fail("make", fmt.Sprintf("namespaces %v", kinds), err)
 	}
 	set := &Set{files: make(map[Kind]*os.File, len(kinds))}

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"net"
 	"os"
+	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -201,5 +203,31 @@ func BenchmarkNew(b *testing.B) {
 				b.StartTimer()
 			}
 		})
+	}
+}
+
+// TestNewAtLimit sets the limit of a user namespace of its own, by running this
+// test again in there.
+func TestNewAtLimit(t *testing.T) {
+	const again = "NAMESPACES_TEST_LIMIT"
+	if os.Getenv(again) == "" {
+		c := exec.Command("/proc/self/exe", "-test.run=^TestNewAtLimit$")
+		c.Env = append(os.Environ(), again+"=1")
+		c.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  unix.CLONE_NEWUSER,
+			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+		}
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+		return
+	}
+	if err := os.WriteFile("/proc/sys/user/max_uts_namespaces", []byte("0"), 0); err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(UTS)
+	if s != nil || !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), "max_*_namespaces") {
+		t.Errorf("got %v", err)
 	}
 }

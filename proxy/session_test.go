@@ -184,7 +184,7 @@ func TestBackends(t *testing.T) {
 }
 
 func TestIdleTimeout(t *testing.T) {
-	const limit = 150 * time.Millisecond
+	const limit = 400 * time.Millisecond
 	for _, kind := range []string{"spliced", "copied"} {
 		t.Run(kind, func(t *testing.T) {
 			var j journal
