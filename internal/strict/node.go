@@ -2,6 +2,7 @@ package strict
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"strconv"
 	"unicode/utf8"
@@ -41,6 +42,8 @@ type Node struct {
 	Line, Column int
 	// Text is the content of a string, a number as JSON writes it, or true or false.
 	Text string
+	// Written is how the file has it where that differs from Text: yes, 0x1f.
+	Written string
 	// Items are the values of a list.
 	Items []*Node
 	// Members are the fields of an object in the order of the file, each key once.
@@ -69,7 +72,10 @@ func (n *Node) Member(key string) *Node {
 func (n *Node) describe() string {
 	switch n.Kind {
 	case Bool, Number:
-		return shorten(n.Text)
+		if n.Written != "" && n.Kind == Bool {
+			return n.Written + ", which is a boolean to Kubernetes' YAML"
+		}
+		return shorten(cmp.Or(n.Written, n.Text))
 	case String:
 		return "the string " + quote(n.Text)
 	case Object:

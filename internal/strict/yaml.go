@@ -184,6 +184,9 @@ func (r *yamlReader) scalar(n *Node, y *yaml.Node) {
 	if err != nil {
 		r.fail(y, "%w", err)
 	}
+	if n.Kind == Number && n.Text != y.Value || n.Kind == Bool && !strings.EqualFold(n.Text, y.Value) {
+		n.Written = y.Value
+	}
 }
 
 // isBoolWord reports whether an unquoted string is a boolean of YAML 1.1.
