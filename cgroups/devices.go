@@ -76,11 +76,17 @@ var defaultDevices = []deviceRule{
 	{'c', 10, 200, mayAll, true},        // net/tun
 }
 
+// maxDevices keeps the filter short enough for its jumps (±32767).
+const maxDevices = 1000
+
 // parseDevices gives nil where nothing is asked for: no rules, or rules that
 // forbid nothing.
 func parseDevices(list []specs.LinuxDeviceCgroup) (*deviceRules, error) {
 	if len(list) == 0 {
 		return nil, nil
+	}
+	if len(list) > maxDevices {
+		return nil, fmt.Errorf("%w device rules: there are %d, and no more than %d can be had", ErrInvalid, len(list), maxDevices)
 	}
 	d := &deviceRules{}
 	for i := range list {

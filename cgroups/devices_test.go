@@ -36,12 +36,16 @@ func run(t testing.TB, code []byte, kind byte, major, minor int64, want access) 
 			reg[dst] &= imm
 		case 0x77:
 			reg[dst] >>= imm
-		case 0x15:
-			if reg[dst] == imm {
+		case 0x67:
+			reg[dst] <<= imm
+		case 0x4f:
+			reg[dst] |= reg[src]
+		case 0x16:
+			if uint32(reg[dst]) == uint32(imm) {
 				at += 8 * off
 			}
-		case 0x55:
-			if reg[dst] != imm {
+		case 0x56:
+			if uint32(reg[dst]) != uint32(imm) {
 				at += 8 * off
 			}
 		case 0x95:
@@ -92,6 +96,8 @@ func TestDefaultDevices(t *testing.T) {
 		{'b', 8, 0, mayMknod, true},
 		{'b', 8, 0, mayRead, false},
 		{'b', 1, 3, mayRead, false},
+		{'c', 4095, 1<<20 - 1, mayMknod, true},
+		{'c', 4095, 1<<20 - 1, mayRead, false},
 	} {
 		if got := run(t, code, test.kind, test.major, test.minor, test.want); got != test.ok {
 			t.Errorf("%c %d:%d %v: %v", test.kind, test.major, test.minor, test.want, got)
@@ -113,11 +119,44 @@ func TestDeviceRules(t *testing.T) {
 		{specs.LinuxDeviceCgroup{Access: "x"}, "letters other than"},
 		{specs.LinuxDeviceCgroup{Access: "r", Type: "p"}, "none of a, b and c"},
 		{specs.LinuxDeviceCgroup{Access: "r", Major: p[int64](4096)}, "not within 0 to 4095"},
+		{specs.LinuxDeviceCgroup{Access: "r", Major: p[int64](1 << 40)}, "not within 0"},
 		{specs.LinuxDeviceCgroup{Access: "r", Minor: p[int64](-2)}, "not within 0"},
 	} {
 		if _, err := parseDevices([]specs.LinuxDeviceCgroup{test.rule}); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), test.text) {
 			t.Errorf("%+v: %v", test.rule, err)
 		}
+	}
+}
+
+// TestGreatNumbers: device numbers whose comparison has the sign bit set.
+func TestGreatNumbers(t *testing.T) {
+	d := &deviceRules{list: []deviceRule{{'c', 4095, 1<<20 - 1, mayAll, true}, {'b', 4095, anyNumber, mayAll, true}, {'b', anyNumber, 1<<20 - 1, mayRead, true}}}
+	code := encode(d.filter())
+	for _, kind := range []byte("bc") {
+		for _, major := range []int64{0, 2047, 2048, 4095} {
+			for _, minor := range []int64{0, 1 << 19, 1<<20 - 1} {
+				if got := run(t, code, kind, major, minor, mayRead); got != d.allowed(kind, major, minor, mayRead) {
+					t.Errorf("%c %d:%d gives %v", kind, major, minor, got)
+				}
+			}
+		}
+	}
+}
+
+func TestTooManyDevices(t *testing.T) {
+	list := make([]specs.LinuxDeviceCgroup, maxDevices+1)
+	for i := range list {
+		list[i] = specs.LinuxDeviceCgroup{Type: "c", Major: p[int64](1), Minor: p(int64(i)), Access: "r"}
+	}
+	if _, err := parseDevices(list); !errors.Is(err, ErrInvalid) {
+		t.Error(err)
+	}
+	d, err := parseDevices(list[:maxDevices])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code := d.filter(); len(code) > 1<<15 {
+		t.Errorf("%d instructions are more than a jump can pass", len(code))
 	}
 }
 

@@ -2,6 +2,7 @@ package cgroups
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
 
@@ -75,6 +76,13 @@ func (v *visit) enter() error {
 	for i := range g.host.legacy {
 		l := &g.host.legacy[i]
 		dir := l.dir + g.path
+		if l.has("freezer") {
+			// A frozen group would hold the visitor, and with it the caller.
+			state, err := readFile(dir + "/freezer.state")
+			if err == nil && state != "THAWED" {
+				return failed("enter "+dir, g.path, fmt.Errorf("%w (%s); thaw it first", ErrFrozen, state))
+			}
+		}
 		if v.lone && l.has("pids") {
 			// The visitor is counted: with a limit of 1 it could not fork.
 			if err := writeFile(dir+"/pids.max", "2"); err != nil {

@@ -19,6 +19,8 @@ var (
 	ErrExist = fmt.Errorf("group is in use: %w", fs.ErrExist)
 	// ErrBusy: Delete or Kill gave up while processes were still there.
 	ErrBusy = errors.New("processes remain")
+	// ErrFrozen: Enter would not come back from a frozen group.
+	ErrFrozen = errors.New("group is frozen")
 	// ErrInvalid: a path or a value that no kernel would take.
 	ErrInvalid = errors.New("invalid")
 	// ErrNoController: a limit was asked for whose controller this host lacks.

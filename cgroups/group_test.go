@@ -16,19 +16,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestOnUnifiedHost runs this file's tests once more, in a mount namespace
-// that has cgroup v2 alone.
-func TestOnUnifiedHost(t *testing.T) {
+// TestOtherModes runs the tests once more in mount namespaces that have cgroup
+// v2 alone and, on a hybrid host, v1 alone.
+func TestOtherModes(t *testing.T) {
 	needRoot(t)
-	if mode(t) == cgroups.V2 {
-		return // this is one
+	if os.Getenv(inside) != "" {
+		return // this is one of them
 	}
+	var modes []string
+	switch mode(t) {
+	case cgroups.Hybrid:
+		modes = []string{"v1", "v2"}
+	case cgroups.V1:
+		modes = []string{"v2"}
+	}
+	for _, mode := range modes {
+		t.Run(mode, func(t *testing.T) { again(t, mode) })
+	}
+}
+
+// again runs this test binary in a mount namespace of its own.
+func again(t *testing.T, mode string) {
 	args := []string{"-test.count=1", "-test.timeout=5m"}
 	if testing.Verbose() {
 		args = append(args, "-test.v")
 	}
 	cmd := exec.Command("/proc/self/exe", args...)
-	cmd.Env = append(os.Environ(), inside+"=1")
+	cmd.Env = append(os.Environ(), inside+"="+mode)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -111,7 +125,7 @@ func checkSeats(t *testing.T, pid int, path string) {
 		t.Error("no line in /proc/PID/cgroup")
 	}
 	for names, seat := range list {
-		if mode(t) == cgroups.V2 && names != "" {
+		if mode(t) == cgroups.V2 && names != "" || mode(t) == cgroups.V1 && names == "" {
 			continue // mounted elsewhere on the machine, not in this namespace
 		}
 		if seat != path {
@@ -310,6 +324,39 @@ func TestEnterComesBack(t *testing.T) {
 		t.Errorf("Enter of a group that is gone: %v", err)
 	}
 	until(t, "all threads are at home", func() bool { return len(guests()) == 0 })
+}
+
+// TestFrozen: a frozen group is not entered, and is killed all the same.
+func TestFrozen(t *testing.T) {
+	needRoot(t)
+	g, err := cgroups.New(prefix+"/a", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	top, err := cgroups.Load(prefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer drop(t, top)
+	cmd := start(t, g, "sleep 100")
+	v1 := mountPoint + "/freezer" + g.Path() + "/freezer.state"
+	name, value := v1, "FROZEN"
+	if !has(t, "freezer") {
+		name, value = two(t, g.Path(), "cgroup.freeze"), "1"
+	}
+	if err := os.WriteFile(name, []byte(value), 0); err != nil {
+		t.Fatal(err)
+	}
+	if name == v1 {
+		err := g.Enter(func() error { t.Error("entered"); return nil })
+		if !errors.Is(err, cgroups.ErrFrozen) {
+			t.Errorf("Enter: %v", err)
+		}
+	}
+	if err := top.Kill(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
 }
 
 // TestNothingIsMade: what is refused leaves no trace.

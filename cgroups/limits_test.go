@@ -168,6 +168,9 @@ func TestDevices(t *testing.T) {
 	needRoot(t)
 	g, err := cgroups.New(prefix, &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{
 		{Allow: false, Access: "rwm"},
+		{Allow: false, Type: "b", Access: "rwm"},
+		{Allow: true, Major: p[int64](250), Access: "rw"},
+		{Allow: true, Minor: p[int64](4000), Access: "rwm"},
 		{Allow: true, Type: "c", Major: p[int64](1), Minor: p[int64](11), Access: "r"}, // kmsg
 	}})
 	if err != nil {

@@ -18,9 +18,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inside is set in the copy of the test binary that has a mount namespace of
-// its own, with plain cgroup v2.
-const inside = "PEAPOD_TEST_CGROUP2"
+// inside is set in a copy of the test binary that has a mount namespace of its
+// own, to what the cgroup hierarchies there shall be: "v1" or "v2".
+const inside = "PEAPOD_TEST_CGROUPS"
 
 const mountPoint = "/sys/fs/cgroup"
 
@@ -28,11 +28,9 @@ const mountPoint = "/sys/fs/cgroup"
 var prefix = fmt.Sprintf("/peapod-test-%d", os.Getpid())
 
 func TestMain(m *testing.M) {
-	if os.Getenv(inside) != "" {
-		if err := unix.Mount("cgroup2", mountPoint, "cgroup2", 0, ""); err != nil {
-			fmt.Fprintln(os.Stderr, "mount cgroup2 in a private mount namespace:", err)
-			os.Exit(1)
-		}
+	if err := remount(os.Getenv(inside)); err != nil {
+		fmt.Fprintln(os.Stderr, "change the mounts of a private namespace:", err)
+		os.Exit(1)
 	}
 	before := descriptors() // Go's own, of the file that it takes GOMAXPROCS from
 	code := m.Run()
@@ -41,6 +39,17 @@ func TestMain(m *testing.M) {
 		code = 1
 	}
 	os.Exit(code)
+}
+
+// remount makes the hierarchies so, in a private mount namespace.
+func remount(mode string) error {
+	switch mode {
+	case "v1":
+		return unix.Unmount(mountPoint+"/unified", unix.MNT_DETACH)
+	case "v2":
+		return unix.Mount("cgroup2", mountPoint, "cgroup2", 0, "")
+	}
+	return nil
 }
 
 // leaked lists what should not be there after the tests: groups, threads in
