@@ -1,14 +1,13 @@
 package namespaces_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/netip"
 	"os"
-
-	"context"
 
 	"github.com/peapod/peapod/namespaces"
 )

@@ -13,8 +13,8 @@ type outcome struct {
 	panicked any // nil after a return or runtime.Goexit
 }
 
-// call is to be deferred-free for its caller: a runtime.Goexit inside of f ends
-// the calling goroutine after its deferred functions, with returned still false.
+// call runs f. After a panic it returns as usual; a runtime.Goexit in f ends the
+// calling goroutine after its deferred functions, with returned still false.
 func (o *outcome) call(f func() error) {
 	defer func() {
 		if !o.returned {

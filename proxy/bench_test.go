@@ -16,8 +16,7 @@ func paths(b *testing.B, handle func(*net.TCPConn), run func(b *testing.B, addr 
 	b.Run("proxied", func(b *testing.B) { run(b, f.Addr().String()) })
 }
 
-// echoes answers without splice(2), which is slow for small messages and would
-// be measured along.
+// echoes answers with read and write, as a small server does.
 func echoes(c *net.TCPConn) {
 	for buf := make([]byte, 4096); ; {
 		n, err := c.Read(buf)
