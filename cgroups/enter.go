@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -122,10 +123,5 @@ func (v *visit) leave() error {
 }
 
 func (l *legacy) has(controller string) bool {
-	for _, name := range l.controllers {
-		if name == controller {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(l.controllers, controller)
 }

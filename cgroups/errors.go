@@ -24,7 +24,7 @@ var (
 	// ErrInvalid: a path or a value that no kernel would take.
 	ErrInvalid = errors.New("invalid")
 	// ErrNoController: a limit was asked for whose controller this host lacks.
-	ErrNoController = errors.New("controller not available")
+	ErrNoController = errors.New("controller is not available")
 	// ErrUnsupported: an OCI resource that this package does not apply.
 	ErrUnsupported = errors.New("not supported")
 )

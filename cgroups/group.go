@@ -136,7 +136,7 @@ func (g *Group) make(p *plan) (made []string, err error) {
 	for i := range h.legacy {
 		list, err := g.makeIn(h.legacy[i].dir)
 		made = append(made, list...)
-		if err == nil && slices.Contains(h.legacy[i].controllers, "cpuset") {
+		if err == nil && h.legacy[i].has("cpuset") {
 			err = inherit(h.legacy[i].dir, g.path, list)
 		}
 		if err != nil {

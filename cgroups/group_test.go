@@ -326,6 +326,35 @@ func TestEnterComesBack(t *testing.T) {
 	until(t, "all threads are at home", func() bool { return len(guests()) == 0 })
 }
 
+// TestHierarchies: a group has a directory in each of them, and nowhere else.
+func TestHierarchies(t *testing.T) {
+	needRoot(t)
+	list, err := cgroups.Hierarchies()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := cgroups.New(prefix, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer drop(t, g)
+	two := 0
+	for _, h := range list {
+		if _, err := os.Stat(h.Dir + prefix + "/cgroup.procs"); err != nil {
+			t.Error(err)
+		}
+		if h.Unified {
+			two++
+		} else if h.Name == "" || len(h.Options) == 0 {
+			t.Errorf("%+v", h)
+		}
+	}
+	want := map[cgroups.Mode][2]bool{cgroups.V1: {true, false}, cgroups.V2: {false, true}, cgroups.Hybrid: {true, true}}[mode(t)]
+	if (two == 1) != want[1] || (len(list) > two) != want[0] || len(groups(prefix)) != len(list) {
+		t.Errorf("mode %v: %+v, %v", mode(t), list, groups(prefix))
+	}
+}
+
 // TestFrozen: a frozen group is not entered, and is killed all the same.
 func TestFrozen(t *testing.T) {
 	needRoot(t)

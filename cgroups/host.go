@@ -118,7 +118,7 @@ func (h *host) add(m mount, again bool) {
 // find gives the v1 hierarchy that has a controller, or nil.
 func (h *host) find(controller string) *legacy {
 	for i := range h.legacy {
-		if slices.Contains(h.legacy[i].controllers, controller) {
+		if h.legacy[i].has(controller) {
 			return &h.legacy[i]
 		}
 	}

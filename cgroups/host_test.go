@@ -151,7 +151,7 @@ func TestRefusedEarly(t *testing.T) {
 	h := fake(t, "cpu\n")
 	limit := int64(1 << 20)
 	_, err := h.create("/a", &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit}})
-	if !errors.Is(err, ErrNoController) || !strings.Contains(err.Error(), "memory controller not available") {
+	if !errors.Is(err, ErrNoController) || !strings.Contains(err.Error(), "memory controller is not available") {
 		t.Errorf("%v", err)
 	}
 	found, _ := filepath.Glob(h.unified + "/*")

@@ -139,37 +139,54 @@ func cpu(r *specs.LinuxResources, at controllers) ([]setting, error) {
 	if err != nil {
 		return nil, err
 	}
+	if v == two {
+		return cpuTwo(c, shares, quota, period), nil
+	}
+	return cpuOne(c, shares, quota, period), nil
+}
+
+func cpuTwo(c *specs.LinuxCPU, shares uint64, quota int64, period uint64) []setting {
 	var list []setting
-	add := func(file, value string, either bool) {
-		list = append(list, setting{controller: "cpu", version: v, file: file, value: value, either: either})
+	add := func(file, value string) {
+		list = append(list, setting{controller: "cpu", version: two, file: file, value: value})
 	}
-	switch {
-	case c.Idle != nil:
-		add("cpu.idle", strconv.FormatInt(*c.Idle, 10), false)
+	if c.Idle != nil {
+		add("cpu.idle", strconv.FormatInt(*c.Idle, 10))
 	}
-	switch {
-	case shares == 0:
-	case v == two:
-		add("cpu.weight", strconv.FormatUint(weight(shares), 10), false)
-	default:
-		add("cpu.shares", strconv.FormatUint(shares, 10), false)
+	if shares != 0 {
+		add("cpu.weight", strconv.FormatUint(weight(shares), 10))
 	}
-	switch {
-	case v == two && (quota != 0 || period != 0):
-		add("cpu.max", bandwidth(quota, period), false)
-	case v == one:
-		// A shorter period with the old quota may exceed what the parent has.
-		if period != 0 {
-			add("cpu.cfs_period_us", strconv.FormatUint(period, 10), quota != 0)
-		}
-		if quota != 0 {
-			add("cpu.cfs_quota_us", bytes(max(quota, -1), one), false)
-		}
+	if quota != 0 || period != 0 {
+		add("cpu.max", bandwidth(quota, period))
 	}
 	if c.Burst != nil {
-		add(map[version]string{one: "cpu.cfs_burst_us", two: "cpu.max.burst"}[v], strconv.FormatUint(*c.Burst, 10), false)
+		add("cpu.max.burst", strconv.FormatUint(*c.Burst, 10))
 	}
-	return list, nil
+	return list
+}
+
+func cpuOne(c *specs.LinuxCPU, shares uint64, quota int64, period uint64) []setting {
+	var list []setting
+	add := func(file, value string, either bool) {
+		list = append(list, setting{controller: "cpu", version: one, file: file, value: value, either: either})
+	}
+	if c.Idle != nil {
+		add("cpu.idle", strconv.FormatInt(*c.Idle, 10), false)
+	}
+	if shares != 0 {
+		add("cpu.shares", strconv.FormatUint(shares, 10), false)
+	}
+	if period != 0 {
+		// A shorter period with the old quota may exceed what the parent has.
+		add("cpu.cfs_period_us", strconv.FormatUint(period, 10), quota != 0)
+	}
+	if quota != 0 {
+		add("cpu.cfs_quota_us", bytes(max(quota, -1), one), false)
+	}
+	if c.Burst != nil {
+		add("cpu.cfs_burst_us", strconv.FormatUint(*c.Burst, 10), false)
+	}
+	return list
 }
 
 // bandwidth is the value of cpu.max. A period without a quota limits nothing
