@@ -16,7 +16,7 @@ import (
 )
 
 // makeImages makes the images that the tests use and returns their directory.
-func makeImages(t *testing.T) string {
+func makeImages(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, content := range map[string]string{
@@ -66,7 +66,7 @@ func makeImages(t *testing.T) string {
 
 // selfProgram returns the beginning of this test's own executable, which is a
 // static program as far as a look at its headers goes.
-func selfProgram(t *testing.T) []byte {
+func selfProgram(t testing.TB) []byte {
 	t.Helper()
 	f, err := os.Open("/proc/self/exe")
 	if err != nil {
@@ -250,4 +250,14 @@ func FuzzFindUser(f *testing.F) {
 			t.Fatalf("home %q", home)
 		}
 	})
+}
+
+func BenchmarkResolve(b *testing.B) {
+	p := &Pod{Dir: makeImages(b), Spec: Spec{Containers: []Container{{Image: "./bundle"}, {Image: "./plain", Command: []string{"tool"}}}}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := p.Resolve(); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -50,7 +50,7 @@ func FuzzQuantity(f *testing.F) {
 		if err != nil || len(s) > 200 {
 			return
 		}
-		number, power := strings.TrimRight(s, "numkMGTPEi"), new(big.Rat).SetInt64(1)
+		number, power := strings.TrimRight(s, "numkKMGTPEi"), new(big.Rat).SetInt64(1)
 		for _, suffix := range suffixes {
 			if s[len(number):] == suffix.name {
 				power.Mul(power, pow(10, suffix.exponent)).Mul(power, pow(2, int(suffix.shift)))
