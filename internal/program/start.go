@@ -31,7 +31,7 @@ type Process struct {
 	program *Program
 	pidfd   *os.File
 	report  *os.File // our end of the report socket
-	last    string   // label of the last message
+	begun   bool     // the message before the execve has come
 }
 
 // Start starts the program. Its messages come from Next.
@@ -117,11 +117,13 @@ func (p *Process) Next(ctx context.Context) (Event, error) {
 	e, err := p.program.receive(p.report)
 	switch {
 	case err == nil:
-		p.last = e.Label
+		// Not the last message: where the program forks, the message of
+		// the process that ends there may come after it.
+		p.begun = p.begun || e.IsExecuting()
 		return e, nil
 	case ctx.Err() != nil:
 		return e, context.Cause(ctx)
-	case errors.Is(err, io.EOF) && p.last != executing:
+	case errors.Is(err, io.EOF) && !p.begun:
 		return e, ErrDied
 	}
 	return e, err
