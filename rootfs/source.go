@@ -34,12 +34,12 @@ func (s *Sources) Close() {
 }
 
 // Open opens what c takes from the host. It needs CAP_SYS_ADMIN.
-func Open(c *Config) (s *Sources, err error) {
+func Open(c *Config) (_ *Sources, err error) {
 	mounts, err := c.mounts()
 	if err != nil {
 		return nil, err
 	}
-	s = &Sources{binds: map[int]source{}, devices: map[string]*os.File{}}
+	s := &Sources{binds: map[int]source{}, devices: map[string]*os.File{}}
 	defer func() {
 		if err != nil {
 			s.Close()

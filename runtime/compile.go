@@ -48,7 +48,7 @@ func (c *plan) program() (*program.Program, error) {
 		master, slave = openTerminal(p)
 	}
 	if c.id.Terminal {
-		o.terminal = newTerminal(p, c.options.Console, c.id.ConsoleSize, master, slave)
+		o.terminal = newTerminal(p, c.options.Console, c.options.ConsoleAnswer, c.id.ConsoleSize, master, slave)
 	}
 	if c.gate != nil {
 		c.gate.steps(p)

@@ -44,7 +44,7 @@ func (r *Runtime) Plan(id string, o *CreateOptions) (*program.Program, error) {
 
 // create makes the container step by step. Each adds to undo what takes it
 // back.
-func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait bool) (c *Container, err error) {
+func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait bool) (_ *Container, err error) {
 	var undo undo
 	defer func() {
 		if err != nil {
@@ -64,7 +64,7 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 	defer p.members.close()
 
 	// 1. The directory, which reserves the name, and what others may know.
-	c = &Container{runtime: r, dir: r.dir(id), record: record{
+	c := &Container{runtime: r, dir: r.dir(id), record: record{
 		OCIVersion: specs.Version,
 		ID:         id,
 		Bundle:     p.options.Bundle,

@@ -23,6 +23,8 @@ type ExecOptions struct {
 	// Console is a connected unix socket that the master of the terminal
 	// is sent over, where Process asks for a terminal.
 	Console *os.File
+	// ConsoleAnswer is that of CreateOptions.
+	ConsoleAnswer bool
 	// PidFile, when not "", gets the process's pid.
 	PidFile string
 	// KillWithParent ends the process when the caller ends.
@@ -108,7 +110,7 @@ func execProgram(spec *specs.Spec, name string, id *identity, target *os.File, o
 	}
 	if id.Terminal {
 		master, slave := openTerminal(p)
-		po.terminal = newTerminal(p, o.Console, id.ConsoleSize, master, slave)
+		po.terminal = newTerminal(p, o.Console, o.ConsoleAnswer, id.ConsoleSize, master, slave)
 	}
 	id.steps(p, po)
 	return p, inPid

@@ -14,8 +14,8 @@ import (
 // from then on, since its creator may be gone.
 type gate struct{ start, report *os.File }
 
-func newGate(dir string) (g *gate, err error) {
-	g = &gate{}
+func newGate(dir string) (_ *gate, err error) {
+	g := &gate{}
 	defer func() {
 		if err != nil {
 			g.close()

@@ -28,6 +28,10 @@ type CreateOptions struct {
 	// Console is a connected unix socket that the master of the terminal
 	// is sent over, where the spec asks for a terminal.
 	Console *os.File
+	// ConsoleAnswer makes the process wait, once it has sent the terminal,
+	// until a byte was written to Console: for a receiver that sets the
+	// terminal up before anything is written to it.
+	ConsoleAnswer bool
 	// PidFile, when not "", gets the process's pid.
 	PidFile string
 	// NoNewKeyring keeps the caller's session keyring.

@@ -14,6 +14,7 @@ import (
 type terminal struct {
 	master, slave program.Value
 	socket        program.Value // which the master is sent over
+	answer        bool          // an answer is to be waited for
 	size          *specs.Box
 }
 
@@ -32,8 +33,8 @@ func openTerminal(p *program.Program) (master, slave program.Value) {
 }
 
 // newTerminal sends the master over socket, a connected unix socket.
-func newTerminal(p *program.Program, socket *os.File, size *specs.Box, master, slave program.Value) *terminal {
-	return &terminal{master, slave, p.File(socket, "console"), size}
+func newTerminal(p *program.Program, socket *os.File, answer bool, size *specs.Box, master, slave program.Value) *terminal {
+	return &terminal{master, slave, p.File(socket, "console"), answer, size}
 }
 
 // control appends the steps that send the master away and make the slave the
@@ -75,4 +76,8 @@ func (t *terminal) send(p *program.Program) {
 	}
 	p.Call(unix.SYS_SENDMSG, t.socket, p.Bytes(header, "{SCM_RIGHTS}"), program.Int(0)).
 		For("send", "the terminal over the console socket")
+	if t.answer {
+		p.Call(unix.SYS_READ, t.socket, p.Bytes(make([]byte, 8), "&byte"), program.Int(1)).
+			For("wait for", "the answer of the console socket")
+	}
 }

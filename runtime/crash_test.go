@@ -1,0 +1,3 @@
+package runtime
+
+func victim() int { return 0 }
