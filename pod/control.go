@@ -1,0 +1,202 @@
+package pod
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// stopRequest is what the file stop.json tells a supervisor that gets SIGTERM.
+type stopRequest struct {
+	GracePeriodSeconds *float64 `json:"gracePeriodSeconds,omitempty"`
+}
+
+// Stop stops a running pod and waits for its end: SIGTERM to its containers,
+// SIGKILL after grace, or after the spec's grace period when that is negative.
+// The error is ErrNotRunning when it has ended before.
+func (s *Store) Stop(ctx context.Context, name string, grace time.Duration) error {
+	r, err := s.Get(name)
+	if err != nil {
+		return err
+	}
+	p, err := s.place(name)
+	if err != nil {
+		return err
+	}
+	if !p.supervised() {
+		return fmt.Errorf("pod %s: %w (%s)", name, ErrNotRunning, r.Status.Phase)
+	}
+	if err := p.askToStop(r.Status.Supervisor.PID, grace); err != nil {
+		return fmt.Errorf("pod %s: %w", name, err)
+	}
+	return p.awaitEnd(ctx)
+}
+
+// askToStop tells the supervisor. The lock, which it holds, says that the
+// number is still its own.
+func (p place) askToStop(pid int, grace time.Duration) error {
+	request := []byte("{}")
+	if grace >= 0 {
+		request = fmt.Appendf(nil, `{"gracePeriodSeconds": %g}`, grace.Seconds())
+	}
+	if err := replaceFile(p.stopFile(), request); err != nil {
+		return err
+	}
+	return p.signal(pid, unix.SIGTERM)
+}
+
+func (p place) signal(pid int, sig unix.Signal) error {
+	if pid <= 0 {
+		return fmt.Errorf("%w: it is not known by which process", ErrRunning)
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err == unix.ESRCH {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("signal the supervisor, process %d: %w", pid, err)
+	}
+	defer unix.Close(fd)
+	if !p.supervised() {
+		return nil
+	}
+	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil && err != unix.ESRCH {
+		return fmt.Errorf("signal the supervisor, process %d: %w", pid, err)
+	}
+	return nil
+}
+
+// requestedGrace is what Stop asked of this supervisor, or its spec's period.
+func (s *Supervisor) requestedGrace() time.Duration {
+	var r stopRequest
+	if err := readJSON(s.place.stopFile(), &r); err != nil {
+		s.log().Warn("a request to stop cannot be read", "error", err)
+	}
+	if r.GracePeriodSeconds != nil {
+		return time.Duration(*r.GracePeriodSeconds * float64(time.Second))
+	}
+	return s.pod.GracePeriod()
+}
+
+// awaitEnd waits until the pod's lock is free: its supervisor has gone.
+func (p place) awaitEnd(ctx context.Context) error {
+	f, err := os.OpenFile(p.lockFile(), os.O_RDONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	free := make(chan error, 1)
+	go func() {
+		defer f.Close()
+		for {
+			err := unix.Flock(int(f.Fd()), unix.LOCK_SH)
+			if err != unix.EINTR {
+				free <- err
+				return
+			}
+		}
+	}()
+	select {
+	case err := <-free:
+		return err
+	case <-ctx.Done():
+		// The goroutine stays until the lock is free: nothing can
+		// interrupt flock(2).
+		return context.Cause(ctx)
+	}
+}
+
+// Wait waits for the end of a pod and returns its exit status, the first
+// failing container's.
+func (s *Store) Wait(ctx context.Context, name string) (int, error) {
+	if _, err := s.Get(name); err != nil {
+		return 0, err
+	}
+	p, err := s.place(name)
+	if err != nil {
+		return 0, err
+	}
+	if err := p.awaitEnd(ctx); err != nil {
+		return 0, fmt.Errorf("wait for pod %s: %w", name, err)
+	}
+	r, err := s.Get(name)
+	if errors.Is(err, ErrNotExist) {
+		return 0, fmt.Errorf("pod %s was removed meanwhile: its exit status is not known: %w", name, ErrNotExist)
+	}
+	if err != nil {
+		return 0, err
+	}
+	if r.Status.Reason == ReasonLost {
+		return 1, fmt.Errorf("pod %s: %s", name, r.Status.Message)
+	}
+	if r.Status.ExitCode == nil {
+		return 0, nil
+	}
+	return *r.Status.ExitCode, nil
+}
+
+// Remove removes a pod: its registration, logs and volumes. The error is
+// ErrRunning while it runs, unless force is set: then it is ended first, at
+// once. Whatever a killed supervisor left behind is removed too. With force a
+// pod that does not exist is no error.
+func (s *Store) Remove(ctx context.Context, name string, force bool) error {
+	r, err := s.Get(name)
+	if err != nil && !force {
+		return err
+	}
+	p, err := s.place(name)
+	if err != nil {
+		return err
+	}
+	if p.supervised() {
+		if !force {
+			return fmt.Errorf("pod %s: %w: stop it first (peapod pod stop %s), or force the removal", name, ErrRunning, name)
+		}
+		if err := p.end(ctx, r); err != nil {
+			return fmt.Errorf("pod %s: %w", name, err)
+		}
+	}
+	// Whoever has the lock may clear up.
+	var lock *os.File
+	if _, err := os.Stat(p.state); err == nil {
+		if lock, err = p.lock(); err != nil {
+			return fmt.Errorf("pod %s: %w", name, err)
+		}
+		defer lock.Close()
+	}
+	if err := s.clear(ctx, p); err != nil {
+		return fmt.Errorf("remove pod %s: %w", name, err)
+	}
+	if err := os.RemoveAll(p.state); err != nil {
+		return fmt.Errorf("remove pod %s: %w", name, err)
+	}
+	return nil
+}
+
+// end ends the supervisor: by request, and when that does not help within a
+// while by SIGKILL, with which its containers end too.
+func (p place) end(ctx context.Context, r *Record) error {
+	if r == nil {
+		return ErrRunning
+	}
+	if err := p.askToStop(r.Status.Supervisor.PID, 0); err != nil {
+		return err
+	}
+	patient, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	err := p.awaitEnd(patient)
+	if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+		return err
+	}
+	if err := p.signal(r.Status.Supervisor.PID, unix.SIGKILL); err != nil {
+		return err
+	}
+	return p.awaitEnd(ctx)
+}

@@ -1,0 +1,169 @@
+package pod
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Detached is a pod that a process of its own is to run.
+type Detached struct {
+	// File is the spec's name, for errors and relative paths, and Data its
+	// content.
+	File string
+	Data []byte
+	// Options: Output is not used, and Keep is always so.
+	Options Options
+}
+
+// request is what the supervisor's process reads from descriptor 3.
+type request struct {
+	File    string
+	Data    []byte
+	Root    string
+	DataDir string
+	Name    string
+	Env     []string
+	Args    map[string][]string
+	Builtin string
+}
+
+// reply is what it writes to descriptor 4 when the pod runs, or cannot.
+type reply struct {
+	Name     string   `json:"name,omitempty"`
+	Addrs    []string `json:"addrs,omitempty"`
+	Error    string   `json:"error,omitempty"`
+	ExitCode int      `json:"exitCode,omitempty"`
+}
+
+// remoteError is an error of the supervisor's process.
+type remoteError struct {
+	text string
+	code int
+}
+
+func (e *remoteError) Error() string { return e.text }
+func (e *remoteError) ExitCode() int { return e.code }
+
+// Detach starts a supervisor of its own for a pod and returns the pod's name
+// and host addresses once all of its containers run. command is a program that
+// calls Supervise, with its arguments.
+func Detach(ctx context.Context, d *Detached, command ...string) (name string, addrs []string, err error) {
+	in, out := make([]*os.File, 2), make([]*os.File, 2)
+	for _, pair := range [][]*os.File{in, out} {
+		if pair[0], pair[1], err = os.Pipe(); err != nil {
+			return "", nil, err
+		}
+		defer pair[0].Close()
+		defer pair[1].Close()
+	}
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.ExtraFiles = []*os.File{in[0], out[1]}
+	// It is to survive the terminal and this process.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return "", nil, fmt.Errorf("start the supervisor: %w", err)
+	}
+	in[0].Close()
+	out[1].Close()
+	stop := context.AfterFunc(ctx, func() { cmd.Process.Signal(unix.SIGTERM) })
+	defer stop()
+	o := &d.Options
+	err = json.NewEncoder(in[1]).Encode(request{
+		File: d.File, Data: d.Data, Root: o.Store.root(), DataDir: o.Store.dataDir(),
+		Name: o.Name, Env: o.Env, Args: o.Args, Builtin: o.Builtin,
+	})
+	in[1].Close()
+	var answer reply
+	if err == nil {
+		err = json.NewDecoder(out[0]).Decode(&answer)
+	}
+	switch {
+	case err != nil:
+		cmd.Process.Kill()
+		cmd.Wait()
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return "", nil, fmt.Errorf("the supervisor ended before the pod ran: %w", err)
+	case answer.Error != "":
+		cmd.Wait()
+		return "", nil, &remoteError{answer.Error, answer.ExitCode}
+	}
+	cmd.Process.Release()
+	return answer.Name, answer.Addrs, nil
+}
+
+// Supervise runs the pod that Detach asks for, in a process of its own, until
+// its end, and returns the process's exit status. SIGTERM stops the pod.
+func Supervise() int {
+	in, out := os.NewFile(3, "request"), os.NewFile(4, "reply")
+	if in == nil || out == nil {
+		fmt.Fprintln(os.Stderr, "this is started by peapod pod run --detach only")
+		return 2
+	}
+	unix.CloseOnExec(3)
+	unix.CloseOnExec(4)
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, unix.SIGTERM, unix.SIGINT)
+	signal.Ignore(unix.SIGHUP)
+
+	s, err := startDetached(in)
+	in.Close()
+	if err != nil {
+		json.NewEncoder(out).Encode(reply{Error: err.Error(), ExitCode: ExitCode(err)})
+		return 1
+	}
+	err = json.NewEncoder(out).Encode(reply{Name: s.pod.Metadata.Name, Addrs: s.Addrs()})
+	out.Close()
+	if err != nil {
+		s.Stop(0) // nobody waits for the pod any more
+	}
+	forgetTerminal()
+	// Starting took memory that following the pod does not need.
+	debug.FreeOSMemory()
+	for {
+		select {
+		case <-signals:
+			s.Stop(s.requestedGrace())
+		case <-s.Done():
+			return s.Wait().ExitCode
+		}
+	}
+}
+
+func startDetached(in io.Reader) (*Supervisor, error) {
+	var r request
+	if err := json.NewDecoder(in).Decode(&r); err != nil {
+		return nil, fmt.Errorf("read the request: %w", err)
+	}
+	p, err := Parse(r.File, r.Data)
+	if err != nil {
+		return nil, err
+	}
+	return Start(context.Background(), p, &Options{
+		Store: Store{Root: r.Root, Data: r.DataDir}, Name: r.Name, Env: r.Env, Args: r.Args,
+		Builtin: r.Builtin, Keep: true, ownLog: true,
+	})
+}
+
+// forgetTerminal gives up the descriptors of whoever started the pod.
+func forgetTerminal() {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return
+	}
+	defer null.Close()
+	for fd := range 3 {
+		unix.Dup3(int(null.Fd()), fd, 0)
+	}
+	unix.Chdir("/")
+}

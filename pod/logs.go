@@ -1,0 +1,206 @@
+package pod
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// LogOptions say which lines Logs returns.
+type LogOptions struct {
+	// Container is one of the pod's; "" is all, each in turn when they are
+	// not followed.
+	Container string
+	// Tail is how many of the last lines of each container, negative for
+	// all of them.
+	Tail int
+	// Follow goes on with what is written later, until the pod has ended.
+	Follow bool
+}
+
+// Logs calls f with each line of the pod's containers, one at a time.
+func (s *Store) Logs(ctx context.Context, name string, o LogOptions, f func(Line)) error {
+	r, err := s.Get(name)
+	if err != nil {
+		return err
+	}
+	p, err := s.place(name)
+	if err != nil {
+		return err
+	}
+	list := r.Status.ContainerStatuses
+	if o.Container != "" {
+		c, err := r.container(o.Container)
+		if err != nil {
+			return err
+		}
+		list = []ContainerStatus{*c}
+	}
+	readers := make([]*logReader, len(list))
+	for i, c := range list {
+		readers[i] = &logReader{container: c.Name, path: p.containerLog(c.Name)}
+		defer readers[i].close()
+		if err := readers[i].begin(o.Tail, f); err != nil {
+			return err
+		}
+	}
+	if !o.Follow {
+		return nil
+	}
+	return follow(ctx, p, readers, f)
+}
+
+// follow waits for the logs to grow and reads on, until the pod's supervisor
+// has gone.
+func follow(ctx context.Context, p place, readers []*logReader, f func(Line)) error {
+	w, err := watch(ctx, p.logs(), p.state)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	for {
+		// Looked at before reading, so that nothing comes after it.
+		running := p.supervised()
+		for _, r := range readers {
+			if err := r.more(f); err != nil {
+				return err
+			}
+		}
+		if !running {
+			return nil
+		}
+		if err := w.wait(time.Second); err != nil {
+			return err
+		}
+	}
+}
+
+// logReader reads one container's log.
+type logReader struct {
+	container string
+	path      string
+	file      *os.File
+	lines     *bufio.Reader
+	rest      []byte // of a line whose end was not there yet
+}
+
+func (l *logReader) close() {
+	if l.file != nil {
+		l.file.Close()
+	}
+}
+
+// begin reads what is there: all, or the last tail lines.
+func (l *logReader) begin(tail int, f func(Line)) error {
+	var last []Line
+	keep := func(line Line) {
+		line.Text = bytes.Clone(line.Text)
+		last = append(last, line)
+		if len(last) > 2*max(tail, 16) {
+			last = append(last[:0:0], last[len(last)-tail:]...)
+		}
+	}
+	if tail < 0 {
+		keep = f
+	}
+	for _, path := range []string{l.path + ".1", l.path} {
+		file, err := os.Open(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		l.close()
+		l.file, l.lines = file, bufio.NewReader(file)
+		if err := l.read(keep); err != nil {
+			return err
+		}
+	}
+	if tail >= 0 {
+		for _, line := range last[max(0, len(last)-tail):] {
+			f(line)
+		}
+	}
+	return nil
+}
+
+// more reads what was written since, in a new file too if there is one.
+func (l *logReader) more(f func(Line)) error {
+	if l.file != nil {
+		if err := l.read(f); err != nil {
+			return err
+		}
+		if !l.rotated() {
+			return nil
+		}
+	}
+	file, err := os.Open(l.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if l.file != nil {
+		// Once more: between the reading and the rotation lines came.
+		err := l.read(f)
+		l.file.Close()
+		if err != nil {
+			file.Close()
+			return err
+		}
+	}
+	l.file, l.lines = file, bufio.NewReader(file)
+	return l.read(f)
+}
+
+// rotated tells whether the path names another file by now.
+func (l *logReader) rotated() bool {
+	var is, was unix.Stat_t
+	if unix.Stat(l.path, &is) != nil || unix.Fstat(int(l.file.Fd()), &was) != nil {
+		return false
+	}
+	return is.Ino != was.Ino || is.Dev != was.Dev
+}
+
+// read calls f with the lines up to the end of the file.
+func (l *logReader) read(f func(Line)) error {
+	for {
+		part, err := l.lines.ReadSlice('\n')
+		l.rest = append(l.rest, part...)
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			continue
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("read %s: %w", l.path, err)
+		}
+		if line, ok := parseLogLine(bytes.TrimSuffix(l.rest, []byte{'\n'})); ok {
+			line.Container = l.container
+			f(line)
+		}
+		l.rest = l.rest[:0]
+	}
+}
+
+// parseLogLine reads a line in the format of the container runtime interface.
+func parseLogLine(text []byte) (Line, bool) {
+	when, text, ok1 := bytes.Cut(text, []byte{' '})
+	stream, text, ok2 := bytes.Cut(text, []byte{' '})
+	tag, text, ok3 := bytes.Cut(text, []byte{' '})
+	t, err := time.Parse(time.RFC3339Nano, string(when))
+	if !ok1 || !ok2 || !ok3 || err != nil {
+		return Line{}, false
+	}
+	return Line{Stream: string(stream), Time: t, Text: text, Partial: string(tag) == "P"}, true
+}

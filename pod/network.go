@@ -1,0 +1,128 @@
+package pod
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/peapod/peapod/namespaces"
+	"github.com/peapod/peapod/proxy"
+)
+
+// namespaces makes those that the pod's containers share.
+func (p *Pod) namespaces() (*namespaces.Set, error) {
+	o := namespaces.Options{
+		Hostname: p.Hostname(),
+		Loopback: true,
+		// A pod's ports are its own: no privilege is needed for any.
+		Sysctls: map[string]string{"net.ipv4.ip_unprivileged_port_start": "0"},
+	}
+	set, err := o.New(namespaces.Network, namespaces.IPC, namespaces.UTS)
+	if err != nil {
+		return nil, fmt.Errorf("make the pod's namespaces: %w", err)
+	}
+	return set, nil
+}
+
+// dialRetry is for how long a connection to a host port waits for the program
+// in the pod to listen: it may be about to start.
+const dialRetry = 2 * time.Second
+
+// forwarding passes connections to host ports on into the pod, through sockets
+// that are made in its network namespace.
+type forwarding struct {
+	proxy  proxy.Proxy
+	list   []*proxy.Front
+	netns  *os.File
+	ready  chan struct{} // closed when netns is there
+	opened sync.Once
+	drains sync.WaitGroup
+}
+
+// forward listens on the pod's host ports. Connections wait until open is
+// called.
+func (s *Supervisor) forward() (*forwarding, error) {
+	f := &forwarding{ready: make(chan struct{})}
+	f.proxy.Dial, f.proxy.DialRetry, f.proxy.Log = f.dial, dialRetry, s.store.Log
+	for i, c := range s.pod.Spec.Containers {
+		for j, p := range c.Ports {
+			if p.HostPort == 0 {
+				continue
+			}
+			addr := net.JoinHostPort(p.HostIP, strconv.Itoa(p.HostPort))
+			to := proxy.Backend(net.JoinHostPort("127.0.0.1", strconv.Itoa(p.ContainerPort)))
+			front, err := f.proxy.Forward(context.Background(), addr, to)
+			if err != nil {
+				f.close()
+				return nil, s.pod.Errorf(fmt.Sprintf("%s.ports[%d].hostPort", containerPath(i), j), "%w", explainListen(addr, err))
+			}
+			f.list = append(f.list, front)
+		}
+	}
+	return f, nil
+}
+
+func explainListen(addr string, err error) error {
+	switch {
+	case errors.Is(err, unix.EADDRINUSE):
+		return fmt.Errorf("%w: another process or pod listens there (ss -ltnp tells which): choose another port", err)
+	case errors.Is(err, unix.EADDRNOTAVAIL):
+		return fmt.Errorf("%w: the host has no such address", err)
+	}
+	return err
+}
+
+// open lets connections go on into the pod's network namespace.
+func (f *forwarding) open(netns *os.File) {
+	f.netns = netns
+	f.opened.Do(func() { close(f.ready) })
+}
+
+func (f *forwarding) dial(ctx context.Context, backend string) (net.Conn, error) {
+	select {
+	case <-f.ready:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	addr, err := netip.ParseAddrPort(backend)
+	if err != nil {
+		return nil, err
+	}
+	c, err := namespaces.Dial(ctx, f.netns, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// drain takes no more connections and lets those that are open end in time.
+func (f *forwarding) drain(grace time.Duration) {
+	f.drains.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), grace)
+		defer cancel()
+		f.proxy.Shutdown(ctx)
+	})
+}
+
+// close ends the forwarding. What the pod wrote last is still delivered to
+// clients that take it.
+func (f *forwarding) close() {
+	f.drain(time.Second)
+	f.drains.Wait()
+}
+
+func (f *forwarding) addrs() []string {
+	var list []string
+	for _, front := range f.list {
+		list = append(list, front.Addr().String())
+	}
+	return list
+}

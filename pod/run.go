@@ -1,0 +1,151 @@
+package pod
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Options say how a pod is run. The zero value is useful.
+type Options struct {
+	// Store is where the pod is registered.
+	Store Store
+	// Name replaces the name in the spec.
+	Name string
+	// Env are variables (NAME=value) for all containers; they win over the
+	// spec's.
+	Env []string
+	// Args are appended to the arguments of the containers that they name.
+	Args map[string][]string
+	// Output gets each line that a container writes, from several
+	// goroutines but one at a time. nil is nowhere but the log.
+	Output func(Line)
+	// Builtin is the peapod binary, for the image builtin:demo; "" refuses
+	// that image.
+	Builtin string
+	// Keep leaves the pod registered when it has ended, with its logs and
+	// volumes, until Store.Remove.
+	Keep bool
+
+	// ownLog gives the supervisor a log file of its own.
+	ownLog bool
+}
+
+// Result is how a pod ended.
+type Result struct {
+	// Container is the first that failed; "" when none did.
+	Container string
+	// ExitCode is its exit status, 128 and the signal's number where that
+	// ended it; 0 when no container failed. What a container does once the
+	// pod is being stopped is no failure.
+	ExitCode int
+}
+
+// Run runs a pod until its containers have ended for good or ctx ends, which
+// stops it gracefully: SIGTERM, then SIGKILL after the spec's grace period. The
+// error tells what kept the pod from starting; then nothing is left of it. p is
+// not changed.
+func Run(ctx context.Context, p *Pod, o *Options) (Result, error) {
+	s, err := Start(ctx, p, o)
+	if err != nil {
+		return Result{}, err
+	}
+	stop := context.AfterFunc(ctx, func() { s.Stop(s.pod.GracePeriod()) })
+	defer stop()
+	return s.Wait(), nil
+}
+
+// prepare applies the options to a copy of the spec and looks at everything
+// that the spec refers to.
+func prepare(p *Pod, o *Options) (*Pod, []*Resolved, error) {
+	pod := *p
+	pod.Spec.Containers = append([]Container(nil), p.Spec.Containers...)
+	if o.Name != "" {
+		if err := CheckName(o.Name); err != nil {
+			return nil, nil, fmt.Errorf("name %q: %w", o.Name, err)
+		}
+		pod.Metadata.Name = o.Name
+	}
+	for name, args := range o.Args {
+		c := pod.container(name)
+		if c == nil {
+			return nil, nil, fmt.Errorf("argument for container %q: the pod has no such container", name)
+		}
+		c.Args = append(append([]string(nil), c.Args...), args...)
+	}
+	if err := pod.addEnv(o.Env); err != nil {
+		return nil, nil, err
+	}
+	if err := pod.Validate(); err != nil {
+		return nil, nil, err
+	}
+	if os.Geteuid() != 0 {
+		return nil, nil, fmt.Errorf("%w: pods need root: run it with sudo", unix.EPERM)
+	}
+	resolved, err := pod.Resolve()
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, r := range resolved {
+		if r.Image.Builtin() && o.Builtin == "" {
+			return nil, nil, pod.Errorf(containerPath(i)+".image", "%s is the peapod command itself; a program that embeds peapod has none unless it says where that is (Options.Builtin)", BuiltinDemo)
+		}
+	}
+	return &pod, resolved, nil
+}
+
+func (p *Pod) container(name string) *Container {
+	for i := range p.Spec.Containers {
+		if p.Spec.Containers[i].Name == name {
+			return &p.Spec.Containers[i]
+		}
+	}
+	return nil
+}
+
+// addEnv sets variables in all containers, before the spec's own, so that
+// those may refer to them, and instead of those of the same name.
+func (p *Pod) addEnv(list []string) error {
+	var vars []EnvVar
+	set := map[string]bool{}
+	for _, e := range list {
+		name, value, ok := strings.Cut(e, "=")
+		if !ok || name == "" {
+			return fmt.Errorf("environment variable %q: give NAME=value", e)
+		}
+		set[name] = true
+		// What comes from the command line is taken as it is.
+		vars = append(vars, EnvVar{Name: name, Value: strings.ReplaceAll(value, "$", "$$")})
+	}
+	if len(vars) == 0 {
+		return nil
+	}
+	for i := range p.Spec.Containers {
+		c := &p.Spec.Containers[i]
+		env := append([]EnvVar(nil), vars...)
+		for _, e := range c.Env {
+			if !set[e.Name] {
+				env = append(env, e)
+			}
+		}
+		c.Env = env
+	}
+	return nil
+}
+
+// Line is a line that a container wrote.
+type Line struct {
+	Container string
+	// Stream is "stdout" or "stderr".
+	Stream string
+	Time   time.Time
+	// Text is the line without its end. It is valid during the call only.
+	Text []byte
+	// Partial tells that the line goes on in the next one: it is longer
+	// than 16 KiB.
+	Partial bool
+}

@@ -1,0 +1,109 @@
+package pod
+
+import (
+	"encoding/json"
+	"os"
+	"time"
+)
+
+// Phase is where a pod is in its life, as Kubernetes names it.
+type Phase string
+
+// The phases of a pod.
+const (
+	PodPending   Phase = "Pending"   // its containers are being started
+	PodRunning   Phase = "Running"   // at least one container runs or will again
+	PodSucceeded Phase = "Succeeded" // all containers ended with status 0
+	PodFailed    Phase = "Failed"    // all ended, one of them otherwise, or the supervisor died
+)
+
+// ReasonLost is the reason of a failed pod whose supervisor died without a
+// word. Remove clears up after it.
+const ReasonLost = "SupervisorLost"
+
+// PodStatus is what became of a pod. Field names are those of a Kubernetes v1
+// PodStatus where that has them.
+type PodStatus struct {
+	Phase             Phase             `json:"phase"`
+	Reason            string            `json:"reason,omitempty"`
+	Message           string            `json:"message,omitempty"`
+	StartTime         time.Time         `json:"startTime"`
+	FinishTime        *time.Time        `json:"finishTime,omitempty"`
+	ContainerStatuses []ContainerStatus `json:"containerStatuses"`
+	// ExitCode is the first failing container's, 0 when none failed; it is
+	// there when the pod has finished.
+	ExitCode *int `json:"exitCode,omitempty"`
+	// Supervisor is the process that runs the pod.
+	Supervisor SupervisorStatus `json:"supervisor"`
+}
+
+// SupervisorStatus names the process that runs a pod.
+type SupervisorStatus struct {
+	PID int `json:"pid"`
+	// Log is its own log, "" where it has none.
+	Log string `json:"log,omitempty"`
+	// Logs is the directory of the containers' logs.
+	Logs string `json:"logs"`
+}
+
+// ContainerStatus is what became of one container.
+type ContainerStatus struct {
+	Name         string         `json:"name"`
+	ContainerID  string         `json:"containerID"`
+	Image        string         `json:"image"`
+	PID          int            `json:"pid,omitempty"`
+	RestartCount int            `json:"restartCount"`
+	Ready        bool           `json:"ready"`
+	State        ContainerState `json:"state"`
+	LastState    ContainerState `json:"lastState,omitzero"`
+}
+
+// ContainerState is one of three.
+type ContainerState struct {
+	Waiting    *StateWaiting    `json:"waiting,omitempty"`
+	Running    *StateRunning    `json:"running,omitempty"`
+	Terminated *StateTerminated `json:"terminated,omitempty"`
+}
+
+// StateWaiting says what a container waits for: CrashLoopBackOff.
+type StateWaiting struct {
+	Reason  string `json:"reason"`
+	Message string `json:"message,omitempty"`
+}
+
+// StateRunning says since when a container runs.
+type StateRunning struct {
+	StartedAt time.Time `json:"startedAt"`
+}
+
+// StateTerminated says how a container ended.
+type StateTerminated struct {
+	// ExitCode is the process's, or 128 and the number of the signal.
+	ExitCode   int       `json:"exitCode"`
+	Signal     int       `json:"signal,omitempty"`
+	Reason     string    `json:"reason"` // Completed, Error, ContainerCannotRun
+	Message    string    `json:"message,omitempty"`
+	StartedAt  time.Time `json:"startedAt"`
+	FinishedAt time.Time `json:"finishedAt"`
+}
+
+// finished tells whether nothing of the pod will run again.
+func (s *PodStatus) finished() bool { return s.Phase == PodSucceeded || s.Phase == PodFailed }
+
+// save replaces the status at path.
+func (s *PodStatus) save(path string) error {
+	data, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return replaceFile(path, data)
+}
+
+// replaceFile writes a file that readers see whole or not at all.
+func replaceFile(path string, data []byte) error {
+	temporary := path + ".tmp"
+	if err := os.WriteFile(temporary, data, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(temporary, path)
+}

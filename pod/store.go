@@ -1,0 +1,273 @@
+package pod
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/peapod/peapod/runtime"
+)
+
+// What callers branch on; errors.Is finds them.
+var (
+	ErrNotExist   = errors.New("no such pod")
+	ErrExist      = errors.New("pod exists already")
+	ErrRunning    = errors.New("pod is running")
+	ErrNotRunning = errors.New("pod is not running")
+)
+
+// DefaultData is where the data of pods is kept that outlives their processes:
+// logs, volumes, what containers wrote.
+const DefaultData = "/var/lib/peapod"
+
+// Store is where pods are registered, so that every process of this machine
+// finds them. The zero value is the default place. It has no state of its own.
+type Store struct {
+	// Root is the state directory; "" is runtime.DefaultRoot(). A pod's
+	// state is in pods/<name> below it.
+	Root string
+	// Data is the data directory; "" is DefaultData. A pod's data is in
+	// pods/<name> below it.
+	Data string
+	// Log gets what is no error; nil is nowhere.
+	Log *slog.Logger
+}
+
+// Record is a pod that was found in a store.
+type Record struct {
+	Pod    *Pod
+	Status PodStatus
+}
+
+// place is where one pod is registered.
+type place struct {
+	name  string
+	state string // $ROOT/pods/<name>
+	data  string // $DATA/pods/<name>
+}
+
+func (p place) lockFile() string   { return filepath.Join(p.state, "lock") }
+func (p place) specFile() string   { return filepath.Join(p.state, "pod.json") }
+func (p place) statusFile() string { return filepath.Join(p.state, "status.json") }
+func (p place) stopFile() string   { return filepath.Join(p.state, "stop.json") }
+func (p place) shm() string        { return filepath.Join(p.state, "shm") }
+func (p place) logs() string       { return filepath.Join(p.data, "logs") }
+func (p place) volumes() string    { return filepath.Join(p.data, "volumes") }
+func (p place) log() string        { return filepath.Join(p.data, "supervisor.log") }
+
+func (p place) containerLog(container string) string {
+	return filepath.Join(p.logs(), container+".log")
+}
+
+// containerID is the container's name in package runtime.
+func (p place) containerID(container string) string { return p.name + "." + container }
+
+// cgroup is the pod's group, above its containers'.
+func (p place) cgroup() string { return "/peapod/" + p.name }
+
+func (s *Store) root() string {
+	if s.Root != "" {
+		return s.Root
+	}
+	return runtime.DefaultRoot()
+}
+
+func (s *Store) dataDir() string {
+	if s.Data != "" {
+		return s.Data
+	}
+	return DefaultData
+}
+
+func (s *Store) log() *slog.Logger {
+	if s.Log != nil {
+		return s.Log
+	}
+	return slog.New(slog.DiscardHandler)
+}
+
+func (s *Store) place(name string) (place, error) {
+	if err := CheckName(name); err != nil {
+		return place{}, err
+	}
+	return place{
+		name:  name,
+		state: filepath.Join(s.root(), "pods", name),
+		data:  filepath.Join(s.dataDir(), "pods", name),
+	}, nil
+}
+
+func (s *Store) runtime() *runtime.Runtime { return &runtime.Runtime{Root: s.root(), Log: s.Log} }
+
+// lock takes the pod's lock, which its supervisor holds for as long as it
+// lives: a lock that is free tells that there is none. The error is ErrRunning
+// when somebody holds it.
+func (p place) lock() (*os.File, error) {
+	f, err := os.OpenFile(p.lockFile(), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err != unix.EINTR {
+			break
+		}
+	}
+	if err == nil {
+		return f, nil
+	}
+	f.Close()
+	if err == unix.EWOULDBLOCK {
+		return nil, ErrRunning
+	}
+	return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
+}
+
+// supervised tells whether the pod's supervisor lives.
+func (p place) supervised() bool {
+	f, err := os.OpenFile(p.lockFile(), os.O_RDONLY, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	// A shared lock disturbs nobody else who only looks.
+	return unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) == unix.EWOULDBLOCK
+}
+
+// claim registers a pod of this name for the calling process.
+func (s *Store) claim(name string) (place, *os.File, error) {
+	p, err := s.place(name)
+	if err != nil {
+		return p, nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(p.state), 0o711); err != nil {
+		return p, nil, err
+	}
+	if err := os.Mkdir(p.state, 0o711); err != nil {
+		if !errors.Is(err, fs.ErrExist) {
+			return p, nil, err
+		}
+		if p.supervised() {
+			return p, nil, fmt.Errorf("pod %s: %w and runs: stop and remove it (peapod pod rm -f %s), or choose another name (--name)", name, ErrExist, name)
+		}
+		return p, nil, fmt.Errorf("pod %s: %w and has ended: remove it (peapod pod rm %s), or choose another name (--name)", name, ErrExist, name)
+	}
+	f, err := p.lock()
+	if err != nil {
+		os.RemoveAll(p.state)
+		return p, nil, fmt.Errorf("pod %s: %w", name, err)
+	}
+	return p, f, nil
+}
+
+// Get returns the pod called name, or ErrNotExist.
+func (s *Store) Get(name string) (*Record, error) {
+	p, err := s.place(name)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(p.state); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("pod %s: %w (peapod pod ps lists them)", name, ErrNotExist)
+	}
+	r := &Record{Pod: &Pod{Metadata: Metadata{Name: name}}}
+	if err := readJSON(p.specFile(), r.Pod); err != nil {
+		return nil, fmt.Errorf("pod %s: %w", name, err)
+	}
+	if err := readJSON(p.statusFile(), &r.Status); err != nil {
+		return nil, fmt.Errorf("pod %s: %w", name, err)
+	}
+	if !r.Status.finished() && !p.supervised() {
+		r.Status.lost()
+	}
+	return r, nil
+}
+
+// lost turns the status of a pod whose supervisor died into what it is.
+func (s *PodStatus) lost() {
+	s.Phase, s.Reason = PodFailed, ReasonLost
+	s.Message = "its supervisor died; peapod pod rm clears up"
+	code := 1
+	s.ExitCode = &code
+	for i := range s.ContainerStatuses {
+		c := &s.ContainerStatuses[i]
+		c.Ready, c.PID = false, 0
+		if r := c.State.Running; r != nil {
+			c.State = ContainerState{Terminated: &StateTerminated{ExitCode: 137, Signal: 9, Reason: "Error", Message: s.Message, StartedAt: r.StartedAt}}
+		}
+	}
+}
+
+// readJSON leaves v as it is where there is no such file.
+func readJSON(path string, v any) error {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+// List returns all pods, sorted by name.
+func (s *Store) List() ([]*Record, error) {
+	entries, err := os.ReadDir(filepath.Join(s.root(), "pods"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var list []*Record
+	for _, e := range entries {
+		r, err := s.Get(e.Name())
+		switch {
+		case errors.Is(err, ErrNotExist):
+		case err != nil:
+			s.log().Warn("a pod's state cannot be read", "pod", e.Name(), "error", err)
+		default:
+			list = append(list, r)
+		}
+	}
+	return list, nil
+}
+
+// Container finds a pod's container in package runtime, for instance to
+// execute something in it. container "" is the first of the spec.
+func (s *Store) Container(name, container string) (*runtime.Container, error) {
+	r, err := s.Get(name)
+	if err != nil {
+		return nil, err
+	}
+	status, err := r.container(container)
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.runtime().Load(status.ContainerID)
+	if errors.Is(err, runtime.ErrNotExist) {
+		return nil, fmt.Errorf("container %s of pod %s: %w", status.Name, name, ErrNotRunning)
+	}
+	return c, err
+}
+
+// container finds the status of a container; "" is the first.
+func (r *Record) container(name string) (*ContainerStatus, error) {
+	var names []string
+	for i := range r.Status.ContainerStatuses {
+		c := &r.Status.ContainerStatuses[i]
+		if c.Name == name || name == "" {
+			return c, nil
+		}
+		names = append(names, c.Name)
+	}
+	return nil, fmt.Errorf("pod %s has no container %q; it has %q", r.Pod.Metadata.Name, name, names)
+}

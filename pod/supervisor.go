@@ -1,0 +1,345 @@
+package pod
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/peapod/peapod/cgroups"
+	"github.com/peapod/peapod/namespaces"
+	"github.com/peapod/peapod/runtime"
+)
+
+// Supervisor runs one pod: it holds the namespaces that its containers share,
+// starts them, restarts them as the spec says, keeps their logs and forwards
+// their host ports. It makes no wake-ups while nothing happens.
+type Supervisor struct {
+	pod     *Pod
+	options Options
+	store   Store
+	place   place
+	lock    *os.File
+	set     *namespaces.Set
+	ports   *forwarding
+	volumes map[string]string
+	workers []*worker
+	image   string   // root of builtin:demo
+	ownLog  *os.File // or nil
+
+	stopping context.Context // ends when the pod is to stop
+	stop     context.CancelFunc
+	killing  context.Context // ends when its containers have had their time
+	kill     context.CancelFunc
+	done     chan struct{}
+
+	writing sync.Mutex // held while Output is called
+
+	mu     sync.Mutex
+	status PodStatus
+	timer  *time.Timer // of the grace period
+	failed *Result     // the first container that failed
+}
+
+// Start starts a pod and returns once all of its containers run. The pod goes
+// on until its containers have ended for good or Stop is called. The error
+// tells what kept it from starting; then nothing is left of it.
+//
+// ctx concerns the start only.
+func Start(ctx context.Context, p *Pod, o *Options) (*Supervisor, error) {
+	if o == nil {
+		o = &Options{}
+	}
+	pod, resolved, err := prepare(p, o)
+	if err != nil {
+		return nil, err
+	}
+	s := &Supervisor{pod: pod, options: *o, store: o.Store, done: make(chan struct{})}
+	s.stopping, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	s.killing, s.kill = context.WithCancel(context.WithoutCancel(ctx))
+	if err := s.start(ctx, resolved); err != nil {
+		s.stop()
+		s.kill()
+		return nil, err
+	}
+	go s.supervise()
+	return s, nil
+}
+
+// start makes everything, and takes it back when a part of it fails.
+func (s *Supervisor) start(ctx context.Context, resolved []*Resolved) (err error) {
+	if s.place, s.lock, err = s.store.claim(s.pod.Metadata.Name); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			s.kill()
+			s.wait()
+			s.release(false)
+		}
+	}()
+	if s.ports, err = s.forward(); err != nil {
+		return err
+	}
+	if err := s.makePlace(); err != nil {
+		return err
+	}
+	if s.volumes, err = s.makeVolumes(); err != nil {
+		return err
+	}
+	if s.set, err = s.pod.namespaces(); err != nil {
+		return err
+	}
+	s.ports.open(s.set.File(namespaces.Network))
+
+	s.status = PodStatus{Phase: PodPending, StartTime: time.Now().UTC(), Supervisor: SupervisorStatus{
+		PID: os.Getpid(), Log: s.ownLogPath(), Logs: s.place.logs(),
+	}}
+	for _, r := range resolved {
+		s.addWorker(r)
+	}
+	if err := s.register(); err != nil {
+		return err
+	}
+	if err := s.startAll(ctx); err != nil {
+		return err
+	}
+	s.update(func(status *PodStatus) { status.Phase = PodRunning })
+	return nil
+}
+
+func (s *Supervisor) log() *slog.Logger { return s.store.log() }
+
+// makePlace makes the directories of the pod's data. What an earlier pod of
+// the name left there, after a crash, is removed first.
+func (s *Supervisor) makePlace() error {
+	if err := s.store.clear(context.Background(), s.place); err != nil {
+		return err
+	}
+	for _, r := range s.pod.Spec.Containers {
+		if r.Image == BuiltinDemo && s.image == "" {
+			var err error
+			if s.image, err = s.store.builtinImage(s.options.Builtin); err != nil {
+				return err
+			}
+		}
+	}
+	if err := os.MkdirAll(s.place.logs(), 0o755); err != nil {
+		return err
+	}
+	if err := s.openOwnLog(); err != nil {
+		return err
+	}
+	if err := s.makeHostsFiles(); err != nil {
+		return err
+	}
+	return s.makeShm()
+}
+
+// register writes what others read of the pod.
+func (s *Supervisor) register() error {
+	if err := s.pod.save(s.place.specFile()); err != nil {
+		return err
+	}
+	return s.status.save(s.place.statusFile())
+}
+
+// startAll starts the containers side by side.
+func (s *Supervisor) startAll(ctx context.Context) error {
+	errs := make([]error, len(s.workers))
+	var group sync.WaitGroup
+	for i, w := range s.workers {
+		group.Go(func() { errs[i] = w.start(ctx) })
+	}
+	group.Wait()
+	for i, err := range errs {
+		if err != nil {
+			return s.pod.Errorf(containerPath(i), "%w", err)
+		}
+	}
+	return nil
+}
+
+// supervise waits for the pod's end and clears up.
+func (s *Supervisor) supervise() {
+	defer close(s.done)
+	s.wait()
+	s.update(func(status *PodStatus) {
+		result := s.result()
+		now := time.Now().UTC()
+		status.FinishTime, status.ExitCode = &now, &result.ExitCode
+		status.Phase = PodSucceeded
+		if result.Container != "" {
+			status.Phase = PodFailed
+		}
+	})
+	s.release(s.options.Keep)
+}
+
+// wait lets each worker, from its first start on, run its container to the
+// end.
+func (s *Supervisor) wait() {
+	var group sync.WaitGroup
+	for _, w := range s.workers {
+		if w.running != nil {
+			group.Go(w.run)
+		}
+	}
+	group.Wait()
+	if s.ports != nil {
+		s.ports.close()
+	}
+}
+
+// Stop ends the pod: its containers get SIGTERM, and SIGKILL after grace. It
+// returns at once; a further call with a shorter grace is heeded.
+func (s *Supervisor) Stop(grace time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	s.timer = time.AfterFunc(max(grace, 0), s.kill)
+	if s.ports != nil {
+		s.ports.drain(grace)
+	}
+	s.stop()
+}
+
+// Wait waits for the pod's end and returns how it ended.
+func (s *Supervisor) Wait() Result {
+	<-s.done
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.result()
+}
+
+// Done is closed when the pod has ended and all is cleared up.
+func (s *Supervisor) Done() <-chan struct{} { return s.done }
+
+// Status is what became of the pod so far.
+func (s *Supervisor) Status() PodStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	status := s.status
+	status.ContainerStatuses = append([]ContainerStatus(nil), status.ContainerStatuses...)
+	return status
+}
+
+// Pod is what is run: the spec with the options applied.
+func (s *Supervisor) Pod() *Pod { return s.pod }
+
+// Addrs are the host addresses that are forwarded into the pod, in the order of
+// the spec.
+func (s *Supervisor) Addrs() []string { return s.ports.addrs() }
+
+// result needs mu.
+func (s *Supervisor) result() Result {
+	if s.failed != nil {
+		return *s.failed
+	}
+	return Result{}
+}
+
+// update changes the status and tells others.
+func (s *Supervisor) update(change func(*PodStatus)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(&s.status)
+	if err := s.status.save(s.place.statusFile()); err != nil {
+		s.log().Error("the pod's status cannot be written", "error", err)
+	}
+}
+
+// fail notes a container that failed. What is told to stop has not.
+func (s *Supervisor) fail(container string, code int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed == nil && s.stopping.Err() == nil {
+		s.failed = &Result{Container: container, ExitCode: code}
+	}
+}
+
+// release gives back what the pod held. With keep its status, logs and volumes
+// stay, until Store.Remove.
+func (s *Supervisor) release(keep bool) {
+	s.mu.Lock()
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	s.mu.Unlock()
+	s.stop()
+	s.kill()
+	if s.set != nil {
+		s.set.Close()
+	}
+	ctx := context.Background()
+	var err error
+	if keep {
+		err = s.store.clearRuntime(ctx, s.place)
+	} else if err = s.store.clear(ctx, s.place); err == nil {
+		err = os.RemoveAll(s.place.state)
+	}
+	if err != nil {
+		s.log().Error("the pod cannot be cleared up", "error", err)
+	}
+	s.lock.Close()
+	if s.ownLog != nil {
+		s.ownLog.Close()
+	}
+}
+
+// clearRuntime removes what a pod's containers may have left behind, whoever
+// ran them: processes, cgroups, registrations, their writes, the shared memory.
+func (s *Store) clearRuntime(ctx context.Context, p place) error {
+	var errs []error
+	matches, _ := filepath.Glob(filepath.Join(s.root(), "containers", p.name+".*"))
+	for _, dir := range matches {
+		c, err := s.runtime().Load(filepath.Base(dir))
+		if err == nil {
+			err = c.Delete(ctx, true)
+		}
+		if err != nil && !errors.Is(err, runtime.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	errs = append(errs, removeGroup(ctx, p.cgroup()))
+	errs = append(errs, unmount(p.shm()))
+	errs = append(errs, os.RemoveAll(filepath.Join(p.data, "containers")))
+	return errors.Join(errs...)
+}
+
+// clear removes all of a pod's data too.
+func (s *Store) clear(ctx context.Context, p place) error {
+	if err := s.clearRuntime(ctx, p); err != nil {
+		return err
+	}
+	if err := unmountBelow(p.volumes()); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(p.data); err != nil {
+		return fmt.Errorf("remove the pod's data: %w", err)
+	}
+	return nil
+}
+
+func removeGroup(ctx context.Context, path string) error {
+	group, err := cgroups.Load(path)
+	if errors.Is(err, cgroups.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := group.Kill(ctx); err != nil {
+		return err
+	}
+	if err := group.Delete(ctx); err != nil {
+		return err
+	}
+	return group.DeleteParents()
+}

@@ -1,0 +1,260 @@
+package pod
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/peapod/peapod/runtime"
+)
+
+// Containers that end are started again after a while that doubles each time,
+// unless they ran for long in between.
+const (
+	firstBackOff = time.Second
+	maxBackOff   = 5 * time.Minute
+	longRun      = 10 * time.Minute
+)
+
+// worker runs one container of a pod, again and again where the spec says so.
+type worker struct {
+	s        *Supervisor
+	index    int
+	resolved *Resolved
+	log      *logFile
+	starts   int
+	backOff  time.Duration
+	running  *instance // nil while none runs
+}
+
+// instance is one run of a container.
+type instance struct {
+	container *runtime.Container
+	started   time.Time
+	streams   sync.WaitGroup // of its output
+}
+
+func (s *Supervisor) addWorker(r *Resolved) {
+	w := &worker{s: s, index: len(s.workers), resolved: r}
+	s.workers = append(s.workers, w)
+	s.status.ContainerStatuses = append(s.status.ContainerStatuses, ContainerStatus{
+		Name: r.Container.Name, ContainerID: s.place.containerID(r.Container.Name), Image: r.Container.Image,
+		State: ContainerState{Waiting: &StateWaiting{Reason: "ContainerCreating"}},
+	})
+}
+
+func (w *worker) name() string { return w.resolved.Container.Name }
+
+// start starts the container once.
+func (w *worker) start(ctx context.Context) (err error) {
+	if w.log == nil {
+		if w.log, err = openLog(w.s.place.containerLog(w.name()), w.s.output()); err != nil {
+			return err
+		}
+	}
+	in := &instance{}
+	stdout, err := w.stream(in, "stdout")
+	if err != nil {
+		return err
+	}
+	defer stdout.Close()
+	stderr, err := w.stream(in, "stderr")
+	if err != nil {
+		return err
+	}
+	defer stderr.Close()
+	o, done, err := w.createOptions()
+	if err != nil {
+		return err
+	}
+	defer done()
+	o.Stdout, o.Stderr = stdout, stderr
+	in.started = time.Now().UTC()
+	in.container, err = w.s.store.runtime().Run(ctx, w.s.place.containerID(w.name()), o)
+	if err != nil {
+		return plain(err)
+	}
+	w.starts++
+	w.running = in
+	w.status(func(c *ContainerStatus) {
+		c.PID, c.Ready, c.RestartCount = in.container.Pid(), true, w.starts-1
+		c.State = ContainerState{Running: &StateRunning{StartedAt: in.started}}
+	})
+	return nil
+}
+
+// plain leaves out which container of package runtime it is, which the field
+// that the error is given tells better.
+func plain(err error) error {
+	var e *runtime.Error
+	if errors.As(err, &e) {
+		return e.Err
+	}
+	return err
+}
+
+// stream makes a pipe for one of the container's streams, whose content goes to
+// the log.
+func (w *worker) stream(in *instance, name string) (*os.File, error) {
+	r, out, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("make a pipe for the container's %s: %w", name, err)
+	}
+	in.streams.Go(func() {
+		defer r.Close()
+		w.log.pump(w.name(), name, r)
+	})
+	return out, nil
+}
+
+// run follows the container that runs until it is not to run any more.
+func (w *worker) run() {
+	defer w.log.close()
+	for w.running != nil {
+		terminated := w.await()
+		w.running = nil
+		w.status(func(c *ContainerStatus) {
+			c.PID, c.Ready = 0, false
+			c.State = ContainerState{Terminated: terminated}
+		})
+		if terminated.ExitCode != 0 {
+			w.s.fail(w.name(), terminated.ExitCode)
+		}
+		w.restart(terminated)
+	}
+}
+
+// await waits for the end of the container, which it stops when the pod is to
+// stop, and removes it.
+func (w *worker) await() *StateTerminated {
+	in := w.running
+	ended := make(chan struct{})
+	go w.end(in.container, ended)
+	status, err := in.container.Wait(context.Background())
+	close(ended)
+	if err != nil {
+		w.s.log().Error("the container's end is not known", "container", w.name(), "error", err)
+		status.Code = 255
+	}
+	if err := in.container.Delete(context.Background(), true); err != nil {
+		w.s.log().Error("the container cannot be removed", "container", w.name(), "error", err)
+	}
+	in.streams.Wait()
+	t := &StateTerminated{
+		ExitCode: status.ExitCode(), Signal: int(status.Signal), Reason: "Completed",
+		StartedAt: in.started, FinishedAt: time.Now().UTC(),
+	}
+	if t.ExitCode != 0 {
+		t.Reason = "Error"
+	}
+	w.s.log().Info("container ended", "container", w.name(), "status", status.String())
+	return t
+}
+
+// end stops the container when the pod is to stop.
+func (w *worker) end(c *runtime.Container, ended <-chan struct{}) {
+	for _, step := range []struct {
+		when context.Context
+		sig  unix.Signal
+	}{{w.s.stopping, unix.SIGTERM}, {w.s.killing, unix.SIGKILL}} {
+		select {
+		case <-ended:
+			return
+		case <-step.when.Done():
+		}
+		if err := c.Kill(step.sig, false); err != nil && !errors.Is(err, runtime.ErrNotRunning) {
+			w.s.log().Error("the container cannot be stopped", "container", w.name(), "error", err)
+		}
+	}
+}
+
+// restart starts the container again if the pod's policy says so.
+func (w *worker) restart(last *StateTerminated) {
+	switch policy := w.s.pod.Spec.RestartPolicy; {
+	case w.s.stopping.Err() != nil, policy == RestartNever, policy == RestartOnFailure && last.ExitCode == 0:
+		return
+	}
+	if last.FinishedAt.Sub(last.StartedAt) >= longRun {
+		w.backOff = 0
+	}
+	for {
+		if !w.pause(last) {
+			return
+		}
+		w.status(func(c *ContainerStatus) { c.LastState = ContainerState{Terminated: last} })
+		err := w.start(w.s.stopping)
+		if err == nil {
+			return
+		}
+		if w.s.stopping.Err() != nil {
+			return
+		}
+		w.s.log().Error("the container cannot be started", "container", w.name(), "error", err)
+		last = &StateTerminated{ExitCode: ExitCode(err), Reason: "ContainerCannotRun", Message: err.Error(), FinishedAt: time.Now().UTC()}
+		w.starts++
+	}
+}
+
+// pause waits before the next start, the first time not. It tells whether the
+// pod is to go on.
+func (w *worker) pause(last *StateTerminated) bool {
+	if w.backOff > 0 {
+		w.status(func(c *ContainerStatus) {
+			c.LastState = ContainerState{Terminated: last}
+			c.State = ContainerState{Waiting: &StateWaiting{
+				Reason:  "CrashLoopBackOff",
+				Message: fmt.Sprintf("starts again after %s; it ended with status %d", w.backOff, last.ExitCode),
+			}}
+		})
+	}
+	timer := time.NewTimer(w.backOff)
+	defer timer.Stop()
+	w.backOff = min(max(2*w.backOff, firstBackOff), maxBackOff)
+	select {
+	case <-timer.C:
+		return true
+	case <-w.s.stopping.Done():
+		return false
+	}
+}
+
+func (w *worker) status(change func(*ContainerStatus)) {
+	w.s.update(func(s *PodStatus) { change(&s.ContainerStatuses[w.index]) })
+}
+
+// writable makes the directories that take the container's writes, anew for
+// each run, as Kubernetes does it.
+func (w *worker) writable() (upper, work string, err error) {
+	dir := filepath.Join(w.s.place.data, "containers", w.name())
+	if w.starts > 0 {
+		if err := os.RemoveAll(filepath.Join(dir, strconv.Itoa(w.starts-1))); err != nil {
+			return "", "", err
+		}
+	}
+	dir = filepath.Join(dir, strconv.Itoa(w.starts))
+	upper, work = filepath.Join(dir, "upper"), filepath.Join(dir, "work")
+	for _, d := range []string{upper, work} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return "", "", err
+		}
+	}
+	return upper, work, nil
+}
+
+// ExitCode is the exit status for an error of this package: 127 where a
+// container's command was not found, 126 where it could not be executed, 1
+// otherwise.
+func ExitCode(err error) int {
+	var coded interface{ ExitCode() int }
+	if errors.As(err, &coded) {
+		return coded.ExitCode()
+	}
+	return 1
+}
