@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/peapod/peapod/runtime"
+	"github.com/urfave/cli/v2"
+)
+
+// peapod is one call of the program.
+type peapod struct {
+	stdin          *os.File
+	stdout, stderr *os.File
+	log            *slog.Logger
+	logFile        *os.File // of --log, or nil
+	root           string   // of --root
+	path           []string // the command that was found: "pod", "run"
+}
+
+func newPeapod() *peapod {
+	p := &peapod{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	p.log = slog.New(&terseHandler{w: p.stderr, level: slog.LevelWarn})
+	return p
+}
+
+func (p *peapod) close() {
+	if p.logFile != nil {
+		p.logFile.Close()
+	}
+}
+
+// main parses the command line and does what it says.
+func (p *peapod) main(ctx context.Context, args []string) error {
+	app := p.app()
+	args, path, err := arrange(app, args)
+	p.path = path
+	if err != nil {
+		return err
+	}
+	return app.RunContext(ctx, append([]string{app.Name}, args...))
+}
+
+// app is the whole command line.
+func (p *peapod) app() *cli.App {
+	return &cli.App{
+		Name:      "peapod",
+		HelpName:  "peapod",
+		Usage:     "run containers and pods",
+		UsageText: "peapod [global options] COMMAND [options] [arguments]",
+		Description: `Container commands take OCI bundles, as runc does; "peapod pod" takes
+Kubernetes pod specs. "peapod COMMAND --help" says more about a command.
+
+Example: sudo peapod pod run examples/hello.json`,
+		Flags:                     p.globalFlags(),
+		Before:                    p.globals,
+		Commands:                  p.commands(),
+		Action:                    func(c *cli.Context) error { return cli.ShowAppHelp(c) },
+		Writer:                    p.stdout,
+		ErrWriter:                 p.stderr,
+		HideVersion:               true,
+		HideHelpCommand:           true,
+		UseShortOptionHandling:    true,
+		DisableSliceFlagSeparator: true,
+		OnUsageError:              usageError,
+		ExitErrHandler:            func(*cli.Context, error) {}, // main exits
+		CustomAppHelpTemplate:     appHelp,
+	}
+}
+
+const (
+	containerCategory = "Containers"
+	podCategory       = "Pods"
+	otherCategory     = "Other"
+)
+
+func (p *peapod) commands() []*cli.Command {
+	list := []*cli.Command{
+		p.runCommand(), p.createCommand(), p.startCommand(), p.execCommand(), p.killCommand(),
+		p.deleteCommand(), p.stateCommand(), p.listCommand(), p.psCommand(), p.specCommand(), p.planCommand(),
+	}
+	for _, c := range list {
+		c.Category = containerCategory
+	}
+	list = append(list, p.completionCommand())
+	for _, c := range list {
+		finish(c)
+	}
+	return list
+}
+
+// finish sets what all commands have in common.
+func finish(c *cli.Command) {
+	c.HideHelpCommand = true
+	c.OnUsageError = usageError
+	c.CustomHelpTemplate = commandHelp
+	for _, sub := range c.Subcommands {
+		finish(sub)
+	}
+}
+
+func (p *peapod) globalFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "root", EnvVars: []string{"PEAPOD_ROOT"}, Usage: "keep the state in `DIR`", Value: runtime.DefaultRoot(), DefaultText: "/run/peapod, or $XDG_RUNTIME_DIR/peapod if not root"},
+		&cli.StringFlag{Name: "log", Usage: "write errors and warnings to `FILE` too"},
+		&cli.StringFlag{Name: "log-format", Value: "text", Usage: "of --log: `FORMAT` text or json"},
+		&cli.BoolFlag{Name: "debug", Usage: "log what is done"},
+		&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print the version"},
+		// Engines pass these to any runtime.
+		&cli.BoolFlag{Name: "systemd-cgroup", Hidden: true},
+		&cli.StringFlag{Name: "rootless", Value: "auto", Hidden: true},
+	}
+}
+
+// globals applies the options that stand before the command.
+func (p *peapod) globals(c *cli.Context) error {
+	p.root = c.String("root")
+	switch {
+	case c.Bool("systemd-cgroup"):
+		return errors.New("--systemd-cgroup: cgroups are made by writing to the file system only, for now: " +
+			"leave the option out (podman: --cgroup-manager cgroupfs; Docker: native.cgroupdriver=cgroupfs)")
+	case c.String("rootless") != "auto" && c.String("rootless") != "false":
+		return fmt.Errorf("--rootless %s: containers need root for now: give auto or false", c.String("rootless"))
+	}
+	return p.openLog(c.String("log"), c.String("log-format"), c.Bool("debug"))
+}
+
+// defaultRoot is the state directory where --root is not given.
+func (p *peapod) defaultRoot() string {
+	if dir := os.Getenv("PEAPOD_ROOT"); dir != "" {
+		return dir
+	}
+	return runtime.DefaultRoot()
+}
+
+// runtime is where the containers are.
+func (p *peapod) runtime() *runtime.Runtime { return &runtime.Runtime{Root: p.root, Log: p.log} }
+
+// load finds the container that is the first argument.
+func (p *peapod) load(c *cli.Context) (*runtime.Container, error) {
+	return p.runtime().Load(c.Args().First())
+}
+
+// exitError gives an exit status to an error, or, without an error, is a status
+// alone: a container's.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit status %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// exit is nil for the status 0.
+func exit(code int) error {
+	if code == 0 {
+		return nil
+	}
+	return &exitError{code: code}
+}
+
+// exitCode reports err and returns the exit status that it asks for: 1, or for
+// exec 255, where the status is that of the process otherwise.
+func (p *peapod) exitCode(err error) int {
+	if err == nil {
+		return 0
+	}
+	code := 1
+	if len(p.path) == 1 && p.path[0] == "exec" {
+		code = 255
+	}
+	var e *exitError
+	if errors.As(err, &e) {
+		code = e.code
+		if e.err == nil {
+			return code
+		}
+	}
+	fmt.Fprintf(p.stderr, "peapod: %v\n", err)
+	if p.logFile != nil {
+		p.log.Error(err.Error())
+	}
+	return code
+}
+
+// needArgs checks the number of arguments; most below 0 is any.
+func needArgs(c *cli.Context, least, most int) error {
+	n := c.NArg()
+	if n >= least && (most < 0 || n <= most) {
+		return nil
+	}
+	problem := "an argument is missing"
+	if n > 0 {
+		problem = fmt.Sprintf("there are %d arguments", n)
+	}
+	return fmt.Errorf("%s: %s; usage: %s %s", commandName(c.Command.HelpName), problem, c.Command.HelpName, usageOf(c.Command))
+}
+
+func usageOf(c *cli.Command) string {
+	if len(c.Flags) == 0 {
+		return c.ArgsUsage
+	}
+	return "[options] " + c.ArgsUsage
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/runtime"
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+)
+
+func (p *peapod) killCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "kill",
+		Usage:     "send a signal to a container's process",
+		ArgsUsage: "ID [SIGNAL]",
+		Description: `SIGNAL is a name, with or without SIG, or a number; without one it is TERM.
+
+Example: peapod kill web1 HUP`,
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "to all processes of the container"},
+		},
+		Action: p.kill,
+	}
+}
+
+func (p *peapod) kill(c *cli.Context) error {
+	if err := needArgs(c, 1, 2); err != nil {
+		return err
+	}
+	signal := unix.SIGTERM
+	if name := c.Args().Get(1); name != "" {
+		var err error
+		if signal, err = parseSignal(name); err != nil {
+			return err
+		}
+	}
+	container, err := p.load(c)
+	if err != nil {
+		return err
+	}
+	all := c.Bool("all")
+	if signal == unix.SIGKILL && !ownPidNamespace(container.Spec()) {
+		// The kernel ends the rest of a pid namespace with its first
+		// process; without one nobody would.
+		all = true
+	}
+	return container.Kill(signal, all)
+}
+
+func ownPidNamespace(spec *specs.Spec) bool {
+	if spec.Linux == nil {
+		return false
+	}
+	for _, ns := range spec.Linux.Namespaces {
+		if ns.Type == specs.PIDNamespace {
+			return ns.Path == ""
+		}
+	}
+	return false
+}
+
+func (p *peapod) deleteCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "delete",
+		Usage:     "delete a container that is not running",
+		ArgsUsage: "ID",
+		Description: `A created container that was never started is ended.
+
+Example: peapod delete web1`,
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "end it first where it runs; fine where there is none"},
+		},
+		Action: p.delete,
+	}
+}
+
+func (p *peapod) delete(c *cli.Context) error {
+	if err := needArgs(c, 1, 1); err != nil {
+		return err
+	}
+	force := c.Bool("force")
+	container, err := p.load(c)
+	if force && errors.Is(err, runtime.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	status := container.Status()
+	if !force && status == specs.StateRunning {
+		return fmt.Errorf("cannot delete container %s that is not stopped: %s: kill it first, or give --force", container.ID(), status)
+	}
+	return container.Delete(c.Context, true)
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/peapod/peapod/runtime"
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+)
+
+func (p *peapod) runCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "run",
+		Usage:     "create and start a container, and wait for it",
+		ArgsUsage: "ID",
+		Description: `Signals are passed on to the container's process. The exit status is that
+of the process, 128 and the number of the signal that ended it, or 1 when the
+container could not be run.
+
+Example: peapod run --bundle ./web web1`,
+		Flags: append([]cli.Flag{
+			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "do not wait"},
+			&cli.BoolFlag{Name: "keep", Usage: "do not delete the container when it has ended"},
+			&cli.BoolFlag{Name: "no-subreaper", Hidden: true}, // nothing is reaped but the container's process
+		}, bundleFlags()...),
+		Action: p.run,
+	}
+}
+
+func (p *peapod) run(c *cli.Context) error {
+	o, err := p.createOptions(c)
+	if err != nil {
+		return err
+	}
+	detach := c.Bool("detach")
+	io, err := p.openStreams(c, o.Spec.Process, detach)
+	if err != nil {
+		return err
+	}
+	defer io.close()
+	io.create(o)
+	if detach {
+		_, err := p.runtime().Run(c.Context, c.Args().First(), o)
+		return err
+	}
+	// Signals that come meanwhile wait for the process.
+	signals := catch()
+	container, err := p.runtime().Run(c.Context, c.Args().First(), o)
+	if err != nil {
+		return err
+	}
+	status, err := p.attend(io, signals, attended{
+		wait:   container.Wait,
+		signal: func(s unix.Signal) error { return container.Kill(s, false) },
+	})
+	if !c.Bool("keep") {
+		if e := container.Delete(context.WithoutCancel(c.Context), true); e != nil {
+			p.log.Warn("the container is not deleted", "error", e)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return exit(status.ExitCode())
+}
+
+// attended is a process that somebody in the foreground waits for.
+type attended struct {
+	wait   func(context.Context) (runtime.ExitStatus, error)
+	signal func(unix.Signal) error
+}
+
+// attend passes signals on until the process has ended, and brings its terminal
+// to an end.
+func (p *peapod) attend(io *streams, signals *signals, a attended) (runtime.ExitStatus, error) {
+	defer signals.stop()
+	if err := io.attach(); err != nil {
+		a.signal(unix.SIGKILL)
+		a.wait(context.Background())
+		return runtime.ExitStatus{}, err
+	}
+	go signals.forward(func(s unix.Signal) {
+		if s == unix.SIGWINCH && io.terminal != nil {
+			io.terminal.resize()
+			return
+		}
+		if err := a.signal(s); err != nil && !errors.Is(err, runtime.ErrNotRunning) {
+			p.log.Warn("the signal is not passed on", "signal", unix.SignalName(s), "error", err)
+		}
+	})
+	status, err := a.wait(context.Background())
+	io.detach()
+	return status, err
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// parseSignal takes names with and without SIG, of either case, and numbers.
+func parseSignal(s string) (unix.Signal, error) {
+	if n, err := strconv.Atoi(s); err == nil {
+		if n < 0 || n > 64 {
+			return 0, fmt.Errorf("signal %d: give a number from 0 to 64", n)
+		}
+		return unix.Signal(n), nil
+	}
+	name := strings.TrimPrefix(strings.ToUpper(s), "SIG")
+	if sig := unix.SignalNum("SIG" + name); sig != 0 {
+		return sig, nil
+	}
+	if sig, ok := realTime(name); ok {
+		return sig, nil
+	}
+	return 0, fmt.Errorf("signal %q: is unknown (kill -l lists the names)", s)
+}
+
+// realTime is the signal RTMIN, RTMIN+n, RTMAX or RTMAX-n. The C library keeps
+// the first two of the kernel's for itself (signal(7)).
+func realTime(name string) (unix.Signal, bool) {
+	const least, most = 34, 64
+	base := least
+	offset, ok := strings.CutPrefix(name, "RTMIN")
+	if !ok {
+		base = most
+		if offset, ok = strings.CutPrefix(name, "RTMAX"); !ok {
+			return 0, false
+		}
+	}
+	n := 0
+	if offset != "" {
+		var err error
+		if n, err = strconv.Atoi(offset); err != nil || offset[0] != '+' && offset[0] != '-' {
+			return 0, false
+		}
+	}
+	n += base
+	return unix.Signal(n), n >= least && n <= most
+}
+
+// signals are those that were sent to this process to be passed on.
+type signals struct{ c chan os.Signal }
+
+// catch begins to collect signals. Those that are about this process itself are
+// left out, and those that its caller had it ignore (nohup).
+func catch() *signals {
+	s := &signals{make(chan os.Signal, 64)}
+	var list []os.Signal
+	for n := 1; n <= 64; n++ {
+		switch sig := unix.Signal(n); sig {
+		case unix.SIGKILL, unix.SIGSTOP: // cannot be caught
+		case unix.SIGCHLD:
+		case unix.SIGTTIN, unix.SIGTTOU: // stop this job, where the shell wants that
+		case unix.SIGURG, unix.SIGPROF: // Go's scheduler and profiler
+		case 32, 33: // the C library's
+		default:
+			if !signal.Ignored(sig) {
+				list = append(list, sig)
+			}
+		}
+	}
+	signal.Notify(s.c, list...)
+	return s
+}
+
+func (s *signals) stop() { signal.Stop(s.c) }
+
+// forward calls f with each signal. It returns only when the program ends.
+func (s *signals) forward(f func(unix.Signal)) {
+	for sig := range s.c {
+		// Caught, so that a reader who leaves does not end this process
+		// before it has cleared up, but nobody else's business.
+		if sig != unix.SIGPIPE {
+			f(sig.(unix.Signal))
+		}
+	}
+}
