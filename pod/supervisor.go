@@ -62,8 +62,6 @@ func Start(ctx context.Context, p *Pod, o *Options) (*Supervisor, error) {
 	s.stopping, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	s.killing, s.kill = context.WithCancel(context.WithoutCancel(ctx))
 	if err := s.start(ctx, resolved); err != nil {
-		s.stop()
-		s.kill()
 		return nil, err
 	}
 	go s.supervise()
@@ -77,6 +75,7 @@ func (s *Supervisor) start(ctx context.Context, resolved []*Resolved) (err error
 	}
 	defer func() {
 		if err != nil {
+			s.stop()
 			s.kill()
 			s.wait()
 			s.release(false)

@@ -9,31 +9,32 @@ import (
 )
 
 // expandCgroupMounts replaces a mount of type cgroup by what the host has:
-// cgroup2 alone, or a tmpfs with a mount for each hierarchy of v1.
-func expandCgroupMounts(spec *specs.Spec, group string) ([]specs.Mount, error) {
-	var list []specs.Mount
+// cgroup2 alone, or a tmpfs with a mount for each hierarchy of v1. binds tells
+// that group's directories are among the sources.
+func expandCgroupMounts(spec *specs.Spec, group string) (list []specs.Mount, binds bool, err error) {
+	// A cgroup namespace hides what is above the container's group.
+	own := false
+	for _, ns := range spec.Linux.Namespaces {
+		own = own || ns.Type == specs.CgroupNamespace
+	}
 	for i, m := range spec.Mounts {
 		if m.Type != "cgroup" && m.Type != "cgroup2" {
 			list = append(list, m)
 			continue
 		}
-		expanded, err := cgroupMount(spec, m, group)
+		expanded, err := cgroupMount(m, group, own)
 		if err != nil {
-			return nil, fmt.Errorf("mounts[%d] (%s): %w", i, m.Destination, err)
+			return nil, false, fmt.Errorf("mounts[%d] (%s): %w", i, m.Destination, err)
 		}
-		list = append(list, expanded...)
+		list, binds = append(list, expanded...), !own
 	}
-	return list, nil
+	return list, binds, nil
 }
 
-func cgroupMount(spec *specs.Spec, m specs.Mount, group string) ([]specs.Mount, error) {
+func cgroupMount(m specs.Mount, group string, own bool) ([]specs.Mount, error) {
 	hierarchies, err := cgroups.Hierarchies()
 	if err != nil {
 		return nil, err
-	}
-	own := false // does it have a cgroup namespace, which hides what is above?
-	for _, ns := range spec.Linux.Namespaces {
-		own = own || ns.Type == specs.CgroupNamespace
 	}
 	// one is the mount of a hierarchy on target.
 	one := func(h cgroups.Hierarchy, target string) specs.Mount {

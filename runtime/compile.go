@@ -19,6 +19,9 @@ type plan struct {
 	rootfs  *rootfs.Config
 	sources *rootfs.Sources // nil in a plan that is only listed
 	gate    *gate           // where to wait for Start, or nil
+	// bindsGroup: mounts show the container's cgroup by its path, so that it
+	// has to be there first.
+	bindsGroup bool
 }
 
 // program compiles the plan.

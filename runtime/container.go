@@ -18,10 +18,10 @@ type Container struct {
 	record  record
 	process process
 
+	child *child // nil where it was started elsewhere
+
 	mu    sync.Mutex
-	pidfd *os.File       // of a process that was started here
-	group *cgroups.Group // likewise
-	exit  *ExitStatus    // once it was reaped here
+	group *cgroups.Group // once it is needed
 }
 
 // ID is the container's name.
@@ -39,8 +39,15 @@ func (c *Container) Created() time.Time { return c.record.Created }
 // Owner is the name of the user who created it.
 func (c *Container) Owner() string { return c.record.Owner }
 
-// Spec is what it was created from.
-func (c *Container) Spec() *specs.Spec { return c.record.Spec }
+// Spec is what the state keeps of the configuration: Process, Hostname,
+// Annotations, Linux.Namespaces and Linux.CgroupsPath.
+func (c *Container) Spec() *specs.Spec {
+	return &specs.Spec{
+		Version: c.record.OCIVersion, Process: c.record.Process, Hostname: c.record.Hostname,
+		Annotations: c.record.Annotations,
+		Linux:       &specs.Linux{Namespaces: c.record.Namespaces, CgroupsPath: c.record.Cgroup},
+	}
+}
 
 // CgroupPath is its control group, below the hierarchies' roots.
 func (c *Container) CgroupPath() string { return c.record.Cgroup }
@@ -81,7 +88,7 @@ func (c *Container) State() *specs.State {
 		Status:      c.Status(),
 		Pid:         c.Pid(),
 		Bundle:      c.record.Bundle,
-		Annotations: c.record.Spec.Annotations,
+		Annotations: c.record.Annotations,
 	}
 }
 

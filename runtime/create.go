@@ -9,11 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/peapod/peapod/cgroups"
 	"github.com/peapod/peapod/internal/program"
+	"github.com/peapod/peapod/namespaces"
 	"github.com/peapod/peapod/rootfs"
 	"golang.org/x/sys/unix"
 )
@@ -72,7 +74,8 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 		Created:    time.Now().UTC(),
 		Owner:      owner(),
 		Cgroup:     cgroupPath(p.spec, id),
-		Spec:       o.Spec,
+		Hostname:   p.spec.Hostname, Annotations: p.spec.Annotations,
+		Process: p.spec.Process, Namespaces: p.spec.Linux.Namespaces,
 	}}
 	if err := c.register(); err != nil {
 		return nil, err
@@ -82,14 +85,21 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 		return nil, err
 	}
 
-	// 2. The cgroup.
-	if c.group, err = cgroups.New(c.record.Cgroup, p.spec.Linux.Resources); err != nil {
-		return nil, err
+	// 2. The cgroup, while the next steps are done.
+	group := c.makeGroup(p.spec.Linux.Resources)
+	undo.add(func() {
+		if group() == nil {
+			c.deleteGroup(context.WithoutCancel(ctx))
+		}
+	})
+	if p.bindsGroup {
+		if err := group(); err != nil {
+			return nil, err
+		}
 	}
-	undo.add(func() { c.deleteGroup(context.WithoutCancel(ctx)) })
 
 	// 3. What the container takes from the host.
-	if !p.members.joins("mount") {
+	if !p.members.joins(namespaces.Mount) {
 		if p.sources, err = rootfs.Open(p.rootfs); err != nil {
 			return nil, err
 		}
@@ -107,19 +117,41 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 	if err != nil {
 		return nil, err
 	}
+	defer prog.Close()
+	if err := prog.Write(c.dir); err != nil {
+		return nil, err
+	}
+	if err := group(); err != nil {
+		return nil, err
+	}
 	proc, err := start(prog, c.group, &program.Attr{
-		Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr, Sys: p.members.sys(), Dir: c.dir,
+		Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr, Sys: p.members.sys(),
 	})
 	if err != nil {
 		return nil, err
 	}
 	s := &setup{proc: proc, members: p.members, pid: proc.Pid, ready: func(pid int) error { return c.started(p, pid) }}
-	undo.add(s.abort)
+	undo.add(func() {
+		s.abort()
+		removePidFile(o.PidFile, s.pid)
+	})
 	if err := s.run(ctx); err != nil {
 		return nil, commandError(err, p.id.Process, c.record.Rootfs)
 	}
-	c.pidfd = s.finish()
+	c.child = s.finish()
 	return c, nil
+}
+
+// makeGroup begins to make the container's cgroup. What it returns waits for
+// that, however often it is called.
+func (c *Container) makeGroup(r *specs.LinuxResources) func() error {
+	made := make(chan error, 1)
+	go func() {
+		group, err := cgroups.New(c.record.Cgroup, r)
+		c.group = group
+		made <- err
+	}()
+	return sync.OnceValue(func() error { return <-made })
 }
 
 // register makes the container's directory.
@@ -145,13 +177,19 @@ func (c *Container) started(p *plan, pid int) error {
 	if err := c.process.save(c.dir); err != nil {
 		return err
 	}
-	if adj := p.id.OOMScoreAdj; adj != nil {
+	return p.id.born(pid, p.options.PidFile)
+}
+
+// born does what the parent has to do for a process before it executes its
+// command.
+func (id *identity) born(pid int, pidFile string) error {
+	if adj := id.OOMScoreAdj; adj != nil {
 		path := fmt.Sprintf("/proc/%d/oom_score_adj", pid)
 		if err := os.WriteFile(path, []byte(strconv.Itoa(*adj)), 0); err != nil {
 			return fmt.Errorf("process.oomScoreAdj %d: %w", *adj, err)
 		}
 	}
-	return writePidFile(p.options.PidFile, pid)
+	return writePidFile(pidFile, pid)
 }
 
 func writePidFile(path string, pid int) error {
@@ -163,6 +201,14 @@ func writePidFile(path string, pid int) error {
 		return err
 	}
 	return replace(path, []byte(strconv.Itoa(pid)))
+}
+
+// removePidFile removes the pid file of a process that came to nothing, unless
+// it is another's.
+func removePidFile(path string, pid int) {
+	if data, err := os.ReadFile(path); err == nil && string(data) == strconv.Itoa(pid) {
+		os.Remove(path)
+	}
 }
 
 // start starts a program whose process is born in group.
@@ -250,14 +296,14 @@ func (s *setup) tell() error {
 	return s.ready(s.pid)
 }
 
-// finish returns the pidfd of the process that stays, and reaps the other.
-func (s *setup) finish() *os.File {
+// finish returns the process that stays, and reaps the other.
+func (s *setup) finish() *child {
 	defer s.proc.Close()
 	if s.child == nil {
-		return pollable(s.proc.TakePidFD())
+		return &child{pidfd: s.proc.TakePidFD()}
 	}
 	s.proc.Reap()
-	return pollable(s.child)
+	return &child{pidfd: s.child}
 }
 
 // abort ends what was started.

@@ -34,7 +34,7 @@ type ExecOptions struct {
 // Process is a process that was executed in a container.
 type Process struct {
 	pid   int
-	pidfd *os.File
+	child *child
 }
 
 // Exec executes a further process in a container that is created or running.
@@ -65,7 +65,7 @@ func (c *Container) exec(ctx context.Context, o *ExecOptions) (proc *Process, er
 		return nil, err
 	}
 
-	prog, inPid := execProgram(c.record.Spec, c.ID(), id, target, o)
+	prog, inPid := execProgram(c.record.Namespaces, c.ID(), id, target, o)
 	m := &membership{}
 	if inPid {
 		m.join = []joined{{kind: namespaces.PID}} // there will be a message of the pid
@@ -76,21 +76,22 @@ func (c *Container) exec(ctx context.Context, o *ExecOptions) (proc *Process, er
 	if err != nil {
 		return nil, err
 	}
-	s := &setup{proc: sp, members: m, pid: sp.Pid, ready: func(pid int) error { return writePidFile(o.PidFile, pid) }}
+	s := &setup{proc: sp, members: m, pid: sp.Pid, ready: func(pid int) error { return id.born(pid, o.PidFile) }}
 	if err := s.run(ctx); err != nil {
 		s.abort()
+		removePidFile(o.PidFile, s.pid)
 		return nil, commandError(err, id.Process, fmt.Sprintf("/proc/%d/root", c.process.pid))
 	}
-	return &Process{pid: s.pid, pidfd: s.finish()}, nil
+	return &Process{pid: s.pid, child: s.finish()}, nil
 }
 
 // execProgram joins the namespaces of the container's first process, all in one
 // call, and executes the command there.
-func execProgram(spec *specs.Spec, name string, id *identity, target *os.File, o *ExecOptions) (p *program.Program, inPid bool) {
+func execProgram(members []specs.LinuxNamespace, name string, id *identity, target *os.File, o *ExecOptions) (p *program.Program, inPid bool) {
 	p = program.New(o.ExtraFiles...)
 	prologue(p)
 	var flags uint64
-	for _, ns := range spec.Linux.Namespaces {
+	for _, ns := range members {
 		flags |= uint64(namespaces.Kind(ns.Type).Flag())
 	}
 	// Linux 5.8: setns with a pidfd.
@@ -104,6 +105,7 @@ func execProgram(spec *specs.Spec, name string, id *identity, target *os.File, o
 	}
 	p.Call(unix.SYS_SETSID).Tolerate(unix.EPERM).For("make", "a session")
 	joinKeyring(p, name)
+	p.Call(unix.SYS_UMASK, program.Octal(0)) // else the caller's would be on the working directory
 	po := processOptions{parentDeath: o.KillWithParent}
 	for i, f := range []*os.File{o.Stdin, o.Stdout, o.Stderr} {
 		po.owned[i] = ownable(f)
@@ -119,21 +121,22 @@ func execProgram(spec *specs.Spec, name string, id *identity, target *os.File, o
 // Pid is the process's, in the caller's pid namespace.
 func (p *Process) Pid() int { return p.pid }
 
-// Wait waits for the process's end and reaps it.
+// Wait waits for the process's end and reaps it. Any number of goroutines may
+// wait, and again later.
 func (p *Process) Wait(ctx context.Context) (ExitStatus, error) {
-	status, err := waitFD(ctx, p.pidfd)
+	status, err := p.child.wait(ctx)
 	if err != nil {
 		return status, fmt.Errorf("wait for process %d: %w", p.pid, err)
 	}
-	return status, p.pidfd.Close()
+	p.child.close()
+	return status, nil
 }
 
 // Signal sends sig to the process. The error is ErrNotRunning when it has
 // ended.
 func (p *Process) Signal(sig unix.Signal) error {
-	err := unix.PidfdSendSignal(int(p.pidfd.Fd()), sig, nil, 0)
-	if err == unix.ESRCH || err == unix.EBADF {
-		return fmt.Errorf("signal process %d: %w", p.pid, ErrNotRunning)
+	if err := p.child.signal(sig); err != nil {
+		return fmt.Errorf("signal process %d: %w", p.pid, err)
 	}
-	return err
+	return nil
 }

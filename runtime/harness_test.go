@@ -304,7 +304,7 @@ func (s *stage) empty() {
 		s.t.Errorf("the state directory still has %s", e.Name())
 	}
 	name := filepath.Base(filepath.Dir(s.image))
-	until(s.t, func() string {
+	eventually(s.t, func() string {
 		for _, what := range outside() {
 			if strings.Contains(what, name) {
 				return what + " is left"
@@ -314,8 +314,8 @@ func (s *stage) empty() {
 	})
 }
 
-// until polls until f has nothing to complain about.
-func until(t testing.TB, f func() string) {
+// eventually polls until f has nothing to complain about.
+func eventually(t testing.TB, f func() string) {
 	t.Helper()
 	var complaint string
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {

@@ -93,11 +93,8 @@ func (c *Container) delete(ctx context.Context, force bool) error {
 			return err
 		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.pidfd != nil {
-		c.pidfd.Close()
-		c.pidfd = nil
+	if c.child != nil {
+		c.child.close()
 	}
 	if err := os.RemoveAll(c.dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -112,8 +109,8 @@ func (c *Container) end(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if c.pidfd != nil {
-		_, err := c.Wait(ctx)
+	if c.child != nil {
+		_, err := c.child.wait(ctx)
 		return err
 	}
 	return c.process.wait(ctx)

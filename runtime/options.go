@@ -76,7 +76,7 @@ func (o *CreateOptions) plan(id string, open bool) (c *plan, err error) {
 		c.members.close()
 		return nil, err
 	}
-	if spec.Mounts, err = expandCgroupMounts(&spec, cgroupPath(&spec, id)); err != nil {
+	if spec.Mounts, c.bindsGroup, err = expandCgroupMounts(&spec, cgroupPath(&spec, id)); err != nil {
 		c.members.close()
 		return nil, err
 	}

@@ -24,16 +24,20 @@ const (
 	reportFIFO = "report.fifo"
 )
 
-// record is state.json.
+// record is state.json. It has what later commands need of the spec and no
+// more: encoding all of that would cost every start a millisecond.
 type record struct {
-	OCIVersion string      `json:"ociVersion"`
-	ID         string      `json:"id"`
-	Bundle     string      `json:"bundle"`
-	Rootfs     string      `json:"rootfs"`
-	Created    time.Time   `json:"created"`
-	Owner      string      `json:"owner"`
-	Cgroup     string      `json:"cgroup"`
-	Spec       *specs.Spec `json:"spec"`
+	OCIVersion  string                 `json:"ociVersion"`
+	ID          string                 `json:"id"`
+	Bundle      string                 `json:"bundle"`
+	Rootfs      string                 `json:"rootfs"`
+	Created     time.Time              `json:"created"`
+	Owner       string                 `json:"owner"`
+	Cgroup      string                 `json:"cgroup"`
+	Hostname    string                 `json:"hostname,omitempty"`
+	Annotations map[string]string      `json:"annotations,omitempty"`
+	Process     *specs.Process         `json:"process"`
+	Namespaces  []specs.LinuxNamespace `json:"namespaces"`
 }
 
 // process names a process for good: pids come again, start times do not.
@@ -45,10 +49,14 @@ type process struct {
 // replace writes a file that readers see whole or not at all.
 func replace(path string, data []byte) error {
 	temporary := path + ".tmp"
-	if err := os.WriteFile(temporary, data, 0o600); err != nil {
-		return err
+	err := os.WriteFile(temporary, data, 0o600)
+	if err == nil {
+		err = os.Rename(temporary, path)
 	}
-	return os.Rename(temporary, path)
+	if err != nil {
+		os.Remove(temporary)
+	}
+	return err
 }
 
 func (p process) save(dir string) error {
@@ -113,7 +121,7 @@ func (r *Runtime) Load(id string) (*Container, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(c.dir); err == nil {
 			// Whoever made it was killed right then.
-			c.record = record{ID: id, Spec: &specs.Spec{Linux: &specs.Linux{}}}
+			c.record = record{ID: id}
 			return c, nil
 		}
 		return nil, &Error{Op: "find", ID: id, Err: ErrNotExist}

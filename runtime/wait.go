@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -36,71 +37,131 @@ func (e ExitStatus) String() string {
 var errNotChild = errors.New("the exit status is known to the container's creator only")
 
 // Wait waits for the end of the container's process. The status is known to
-// whoever created the container; others get an error once it has ended.
+// whoever created the container; others get an error once it has ended. Any
+// number of goroutines may wait.
 func (c *Container) Wait(ctx context.Context) (ExitStatus, error) {
-	c.mu.Lock()
-	pidfd, exit := c.pidfd, c.exit
-	c.mu.Unlock()
-	switch {
-	case exit != nil:
-		return *exit, nil
-	case pidfd == nil:
-		if err := c.process.wait(ctx); err != nil {
-			return ExitStatus{}, wrap("wait for", c.ID(), err)
-		}
-		return ExitStatus{}, wrap("wait for", c.ID(), errNotChild)
-	}
-	status, err := waitFD(ctx, pidfd)
-	if err != nil {
+	if c.child != nil {
+		status, err := c.child.wait(ctx)
 		return status, wrap("wait for", c.ID(), err)
+	}
+	if err := c.process.wait(ctx); err != nil {
+		return ExitStatus{}, wrap("wait for", c.ID(), err)
+	}
+	return ExitStatus{}, wrap("wait for", c.ID(), errNotChild)
+}
+
+// child is a process that was started here. It is reaped once, by whoever
+// notices its end first.
+type child struct {
+	mu    sync.Mutex
+	pidfd *os.File // nil once it is of no use
+	exit  *ExitStatus
+}
+
+// wait waits for the end on a duplicate of the pidfd: a deadline is one of the
+// os.File, and each who waits has its own.
+func (c *child) wait(ctx context.Context) (ExitStatus, error) {
+	watch, err := c.watch()
+	if err != nil {
+		return ExitStatus{}, err
+	}
+	if watch != nil {
+		defer watch.Close()
+		if err := until(ctx, watch, func() (bool, error) { return c.reap() }); err != nil {
+			return ExitStatus{}, err
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.exit = &status
-	return status, nil
+	return *c.exit, nil
 }
 
-// pollable lets the runtime's poller wait for a pidfd, which costs no thread.
-// It changes the descriptor's mode before the poller sees it.
-func pollable(pidfd *os.File) *os.File {
-	defer pidfd.Close()
-	fd, err := unix.FcntlInt(pidfd.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return nil
-	}
-	unix.SetNonblock(fd, true)
-	return os.NewFile(uintptr(fd), "pidfd")
-}
-
-// waitFD reaps the child of pidfd when it ends.
-func waitFD(ctx context.Context, pidfd *os.File) (status ExitStatus, err error) {
-	raw, err := pidfd.SyscallConn()
-	if err != nil {
-		return status, err
-	}
-	stop := context.AfterFunc(ctx, func() { pidfd.SetReadDeadline(time.Unix(1, 0)) })
-	defer func() {
-		if !stop() {
-			pidfd.SetReadDeadline(time.Time{})
-		}
-	}()
-	var waitErr error
-	err = raw.Read(func(fd uintptr) bool {
-		var info siginfo
-		waitErr = waitid(int(fd), &info)
-		if waitErr != nil {
-			return true
-		}
-		status = info.status()
-		return info.ended()
-	})
+// watch returns a descriptor for the poller, or nil when the end is known.
+func (c *child) watch() (*os.File, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return status, context.Cause(ctx)
-	case err != nil:
-		return status, err
+	case c.exit != nil:
+		return nil, nil
+	case c.pidfd == nil:
+		return nil, os.ErrClosed
 	}
-	return status, waitErr
+	fd, err := unix.FcntlInt(c.pidfd.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("duplicate the pidfd: %w", err)
+	}
+	unix.SetNonblock(fd, true) // else the poller does not take it
+	return os.NewFile(uintptr(fd), "pidfd"), nil
+}
+
+// reap reaps the process if it has ended, and says so.
+func (c *child) reap() (bool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.exit != nil:
+		return true, nil
+	case c.pidfd == nil:
+		return false, os.ErrClosed
+	}
+	var info siginfo
+	if err := waitid(int(c.pidfd.Fd()), &info); err != nil {
+		return false, err
+	}
+	if !info.ended() {
+		return false, nil
+	}
+	status := info.status()
+	c.exit = &status
+	return true, nil
+}
+
+// signal sends sig. The error is ErrNotRunning when the process was reaped.
+func (c *child) signal(sig unix.Signal) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pidfd == nil || c.exit != nil {
+		return ErrNotRunning
+	}
+	err := unix.PidfdSendSignal(int(c.pidfd.Fd()), sig, nil, 0)
+	if err == unix.ESRCH {
+		return ErrNotRunning
+	}
+	return err
+}
+
+// close gives the pidfd up. A process that has ended is reaped before.
+func (c *child) close() {
+	c.reap()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pidfd != nil {
+		c.pidfd.Close()
+		c.pidfd = nil
+	}
+}
+
+// until asks done each time that file can be read, which costs no thread. It
+// may be used once for a file.
+func until(ctx context.Context, file *os.File, done func() (bool, error)) error {
+	raw, err := file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { file.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	var failed error
+	err = raw.Read(func(uintptr) (ended bool) {
+		ended, failed = done()
+		return ended || failed != nil
+	})
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	return failed
 }
 
 // wait waits for the end of a process that is somebody else's child.
@@ -115,17 +176,7 @@ func (p process) wait(ctx context.Context) error {
 	unix.SetNonblock(fd, true)
 	f := os.NewFile(uintptr(fd), "pidfd")
 	defer f.Close()
-	raw, err := f.SyscallConn()
-	if err != nil {
-		return err
-	}
-	stop := context.AfterFunc(ctx, func() { f.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
-	err = raw.Read(func(fd uintptr) bool { return !p.alive() })
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return context.Cause(ctx)
-	}
-	return err
+	return until(ctx, f, func() (bool, error) { return !p.alive(), nil })
 }
 
 // open returns a pidfd that is surely of this process. The error is

@@ -26,6 +26,7 @@ type Program struct {
 	labels []string // of messages
 	report int      // descriptor of the report socket in the process
 	vars   int
+	image  *os.File // written, not started yet
 }
 
 // inherited is a descriptor that the process finds open.

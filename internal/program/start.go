@@ -34,16 +34,29 @@ type Process struct {
 	begun   bool     // the message before the execve has come
 }
 
+// Write makes the executable image, which Start does otherwise. It is for those
+// who have something to wait for meanwhile. Nothing may be added to the program
+// afterwards. dir is as in Attr.
+func (p *Program) Write(dir string) error {
+	elf, err := p.ELF()
+	if err == nil {
+		p.image, err = image(elf, dir)
+	}
+	return err
+}
+
+// Close gives up an image that Write made and Start did not use.
+func (p *Program) Close() { p.image.Close() }
+
 // Start starts the program. Its messages come from Next.
 func (p *Program) Start(a *Attr) (*Process, error) {
-	elf, err := p.ELF()
-	if err != nil {
-		return nil, err
+	if p.image == nil {
+		if err := p.Write(a.Dir); err != nil {
+			return nil, err
+		}
 	}
-	img, err := image(elf, a.Dir)
-	if err != nil {
-		return nil, err
-	}
+	img := p.image
+	p.image = nil
 	defer img.Close()
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

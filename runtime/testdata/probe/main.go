@@ -133,7 +133,10 @@ func stat(args []string) (string, error) {
 // send from a child or not at all.
 func die(args []string) (string, error) {
 	signal.Reset()
-	return "", unix.Kill(os.Getpid(), unix.Signal(number(args[0])))
+	if err := unix.Kill(os.Getpid(), unix.Signal(number(args[0]))); err != nil {
+		return "", err
+	}
+	return "", unix.Pause()
 }
 
 // wait waits for a signal and tells its name. It says "ready" before.
