@@ -271,12 +271,9 @@ func (s *setup) answer(e program.Event) error {
 		}
 		return s.proc.Continue()
 	case messagePid:
-		s.pid = int(e.Value)
-		fd, err := unix.PidfdOpen(s.pid, 0)
-		if err != nil {
-			return fmt.Errorf("open the container's process: %w", err)
+		if err := s.open(int(e.Value)); err != nil {
+			return err
 		}
-		s.child = os.NewFile(uintptr(fd), "pidfd")
 		return s.tell()
 	case syncCreated:
 		if err := s.tell(); err != nil {
@@ -284,6 +281,16 @@ func (s *setup) answer(e program.Event) error {
 		}
 		return s.proc.Continue()
 	}
+	return nil
+}
+
+// open opens the process that was forked, which is our child.
+func (s *setup) open(pid int) error {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return fmt.Errorf("open the container's process: %w", err)
+	}
+	s.pid, s.child = pid, os.NewFile(uintptr(fd), "pidfd")
 	return nil
 }
 
@@ -308,7 +315,11 @@ func (s *setup) finish() *child {
 
 // abort ends what was started.
 func (s *setup) abort() {
-	s.proc.Abort()
+	for _, e := range s.proc.Abort() {
+		if e.Label == messagePid && s.child == nil {
+			s.open(int(e.Value))
+		}
+	}
 	if s.child != nil {
 		unix.PidfdSendSignal(int(s.child.Fd()), unix.SIGKILL, nil, 0)
 		(&program.Process{Pid: s.pid}).Reap()

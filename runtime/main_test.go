@@ -25,7 +25,7 @@ var (
 	// scratch is the directory of this run: the probe, images, state.
 	scratch string
 	// group is the parent of the cgroups of this run.
-	group = fmt.Sprintf("/peapod-runtime-test-%d", os.Getpid())
+	group = fmt.Sprintf("/peapod/runtime-test-%d", os.Getpid())
 )
 
 func TestMain(m *testing.M) {

@@ -77,21 +77,23 @@ func loadProcess(dir string) (p process, err error) {
 	return p, nil
 }
 
-// stat reads what /proc/PID/stat says about pid: its state, and the time of its
-// start (proc_pid_stat(5), fields 3 and 22).
-func stat(pid int) (state byte, startTime uint64, err error) {
+// stat reads what /proc/PID/stat says about pid: whether it has ended, and the
+// time of its start (proc_pid_stat(5), fields 3, 20 and 22).
+func stat(pid int) (ended bool, startTime uint64, err error) {
 	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
-		return 0, 0, err
+		return false, 0, err
 	}
 	// The command, in brackets, may hold anything.
 	text := string(data)
 	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
 	if len(fields) < 20 {
-		return 0, 0, fmt.Errorf("/proc/%d/stat: %d fields", pid, len(fields))
+		return false, 0, fmt.Errorf("/proc/%d/stat: %d fields", pid, len(fields))
 	}
 	startTime, err = strconv.ParseUint(fields[19], 10, 64)
-	return fields[0][0], startTime, err
+	// The first thread may be a zombie while others run.
+	ended = fields[0] == "X" || fields[0] == "Z" && fields[17] == "1"
+	return ended, startTime, err
 }
 
 // alive tells whether the process still runs. A zombie does not.
@@ -99,8 +101,8 @@ func (p process) alive() bool {
 	if p.pid == 0 {
 		return false
 	}
-	state, start, err := stat(p.pid)
-	return err == nil && start == p.startTime && state != 'Z' && state != 'X'
+	ended, start, err := stat(p.pid)
+	return err == nil && start == p.startTime && !ended
 }
 
 func (r *record) save(dir string) error {

@@ -32,6 +32,7 @@ type Process struct {
 	pidfd   *os.File
 	report  *os.File // our end of the report socket
 	begun   bool     // the message before the execve has come
+	failed  bool     // a step failed: what is left of the program ends by itself
 }
 
 // Write makes the executable image, which Start does otherwise. It is for those
@@ -139,6 +140,8 @@ func (p *Process) Next(ctx context.Context) (Event, error) {
 	case errors.Is(err, io.EOF) && !p.begun:
 		return e, ErrDied
 	}
+	var step *Error
+	p.failed = p.failed || errors.As(err, &step)
 	return e, err
 }
 
@@ -184,13 +187,39 @@ func (p *Process) Reap() (syscall.WaitStatus, error) {
 	}
 }
 
-// Abort kills and reaps the process and closes what belongs to it.
-func (p *Process) Abort() {
+// Abort kills and reaps the process and closes what belongs to it. It returns
+// the messages that nobody has read: where the program forks, the child may
+// have failed before the pid that the first process reports has come. So that
+// it does come, the first process is not killed then, since it ends by itself.
+func (p *Process) Abort() (left []Event) {
 	if p.pidfd != nil {
-		p.Kill(unix.SIGKILL)
+		if !p.failed {
+			p.Kill(unix.SIGKILL)
+		}
 		p.Reap()
 	}
-	p.Close()
+	defer p.Close()
+	for {
+		e, err := p.program.receive(arrived{p.report})
+		var step *Error
+		switch {
+		case err == nil:
+			left = append(left, e)
+		case !errors.As(err, &step):
+			return left
+		}
+	}
+}
+
+// arrived reads what has come already.
+type arrived struct{ socket *os.File }
+
+func (a arrived) Read(b []byte) (int, error) {
+	n, _, err := unix.Recvfrom(int(a.socket.Fd()), b, unix.MSG_DONTWAIT)
+	if n == 0 && err == nil {
+		err = io.EOF
+	}
+	return max(n, 0), err
 }
 
 // Close gives up the report socket, and the pidfd unless it was taken. A
