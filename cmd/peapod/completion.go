@@ -22,7 +22,6 @@ func (p *peapod) completionCommand() *cli.Command {
 		Description: `Commands, options, container ids and the names of pods are completed.
 
 Example: source <(peapod completion bash)`,
-		Category: otherCategory,
 		Action: func(c *cli.Context) error {
 			if err := needArgs(c, 1, 1); err != nil {
 				return err
@@ -70,7 +69,7 @@ func (p *peapod) complete(words []string) []string {
 	if len(words) == 0 {
 		words = []string{""}
 	}
-	app := p.app()
+	app := p.app("")
 	commands, flags := app.Commands, app.Flags
 	before, last := words[:len(words)-1], words[len(words)-1]
 	var path []string

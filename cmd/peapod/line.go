@@ -27,7 +27,7 @@ func arrange(app *cli.App, args []string) (line, path []string, err error) {
 		name := args[0]
 		if name == "help" && len(path) == 0 {
 			// `help X` is `X --help`.
-			line, path, err = arrange(app, args[1:])
+			line, path, err := arrange(app, args[1:])
 			return append(line, "--help"), path, err
 		}
 		c := find(commands, name)

@@ -13,6 +13,7 @@ import (
 	"os/signal"
 
 	"github.com/peapod/peapod/internal/demo"
+	"github.com/peapod/peapod/pod"
 	"golang.org/x/sys/unix"
 )
 
@@ -21,8 +22,11 @@ func main() { os.Exit(run(os.Args[1:])) }
 
 // run is the command line args, and returns the exit status.
 func run(args []string) int {
-	// These do without the command line's machinery: they start in every
-	// container of builtin:demo, at every press of the tab key, or often.
+	// These do without the command line's machinery: one runs in every
+	// container of builtin:demo, one stays for as long as a pod.
+	if len(args) == 2 && args[0] == "pod" && args[1] == "supervise" {
+		return pod.Supervise()
+	}
 	if len(args) > 0 {
 		switch args[0] {
 		case "--version", "-v":

@@ -25,7 +25,8 @@ type terminal struct {
 	closed bool
 }
 
-// openTerminal finds the user's terminal.
+// openTerminal finds the user's terminal. stdin may be nil: nothing is typed
+// into the process's then, and the keys keep their meaning.
 func openTerminal(stdin, stdout, stderr *os.File) (*terminal, error) {
 	t := &terminal{stdin: stdin, stdout: stdout, ready: make(chan error, 1), copied: make(chan struct{})}
 	if t.host = findTerminal(stderr, stdout, stdin); t.host == nil {
@@ -44,7 +45,7 @@ func openTerminal(stdin, stdout, stderr *os.File) (*terminal, error) {
 // of them redirected there may still be a controlling terminal.
 func findTerminal(files ...*os.File) *os.File {
 	for _, f := range files {
-		if isTerminal(f) {
+		if f != nil && isTerminal(f) {
 			return f
 		}
 	}
@@ -90,7 +91,9 @@ func (t *terminal) join() error {
 	if err := t.raw(); err != nil {
 		return err
 	}
-	go io.Copy(t.master, t.stdin)
+	if t.stdin != nil {
+		go io.Copy(t.master, t.stdin)
+	}
 	go func() {
 		defer close(t.copied)
 		if _, err := io.Copy(t.stdout, t.master); !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -139,7 +142,7 @@ func leaveNewlines(master int) error {
 func (t *terminal) raw() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.closed {
+	if t.closed || t.stdin == nil {
 		return nil
 	}
 	state, err := unix.IoctlGetTermios(descriptor(t.host), unix.TCGETS)

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/peapod/peapod/pod"
+	"github.com/urfave/cli/v2"
+)
+
+func (p *peapod) podCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "pod",
+		Usage: "run pods: containers that share a network",
+		Description: `A pod is described by a Kubernetes v1 Pod in JSON or YAML.
+
+Example: peapod pod run -d examples/hello.json && peapod pod ps`,
+		Subcommands: []*cli.Command{
+			p.podRunCommand(), p.podPsCommand(), p.podInspectCommand(), p.podLogsCommand(), p.podExecCommand(),
+			p.podStopCommand(), p.podRmCommand(), p.podWaitCommand(), p.podPortCommand(),
+		},
+	}
+}
+
+// store is where the pods are.
+func (p *peapod) store() *pod.Store { return &pod.Store{Root: p.root, Data: p.data, Log: p.log} }
+
+// podError gives an error the exit status that package pod has for it: 126 and
+// 127 for commands that cannot be executed or are not found.
+func podError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &exitError{pod.ExitCode(err), err}
+}
+
+// readSpec reads the spec in file; "-" is the standard input, whose paths are
+// relative to the working directory.
+func (p *peapod) readSpec(file string) (name string, data []byte, err error) {
+	if file == "-" {
+		data, err = io.ReadAll(p.stdin)
+		if err != nil {
+			return "", nil, fmt.Errorf("read the spec from the standard input: %w", err)
+		}
+		return "<stdin>", data, nil
+	}
+	data, err = os.ReadFile(file)
+	if err != nil {
+		return "", nil, fmt.Errorf("read the spec: %w", err)
+	}
+	// A supervisor may have another working directory.
+	name, err = filepath.Abs(file)
+	return name, data, err
+}
+
+// parseArgs takes CONTAINER=ARG. A container may occur more than once.
+func parseArgs(list []string) (map[string][]string, error) {
+	args := map[string][]string{}
+	for _, s := range list {
+		container, arg, ok := strings.Cut(s, "=")
+		if !ok || container == "" {
+			return nil, fmt.Errorf("--arg %q: give CONTAINER=ARGUMENT", s)
+		}
+		args[container] = append(args[container], arg)
+	}
+	return args, nil
+}
+
+// parseEnv checks NAME=VALUE; NAME alone takes the value from env.
+func parseEnv(list []string, env func(string) (string, bool)) ([]string, error) {
+	var vars []string
+	for _, s := range list {
+		name, _, ok := strings.Cut(s, "=")
+		if name == "" {
+			return nil, fmt.Errorf("--env %q: give NAME=VALUE, or NAME for the value that it has here", s)
+		}
+		if !ok {
+			value, set := env(name)
+			if !set {
+				return nil, fmt.Errorf("--env %s: there is no such variable here: give NAME=VALUE", name)
+			}
+			s = name + "=" + value
+		}
+		vars = append(vars, s)
+	}
+	return vars, nil
+}
+
+// eachPod calls f with each argument, and goes on after errors.
+func eachPod(c *cli.Context, f func(name string) error) error {
+	if err := needArgs(c, 1, -1); err != nil {
+		return err
+	}
+	var errs []error
+	for _, name := range c.Args().Slice() {
+		errs = append(errs, f(name))
+	}
+	return podError(errors.Join(errs...))
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/peapod/peapod/runtime"
+	"github.com/urfave/cli/v2"
+)
+
+func (p *peapod) podExecCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "exec",
+		Usage:     "execute a command in a container of a pod",
+		ArgsUsage: "POD [--] COMMAND [ARGUMENT...]",
+		Description: `The exit status is that of the command, 128 and the number of the signal
+that ended it, 127 where it was not found, 126 where it could not be executed.
+
+Example: peapod pod exec -it -c kv hello -- sh -l`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "container", Aliases: []string{"c"}, Usage: "in this `CONTAINER`", DefaultText: "the first"},
+			&cli.BoolFlag{Name: "stdin", Aliases: []string{"i"}, Usage: "pass the standard input on"},
+			&cli.BoolFlag{Name: "tty", Aliases: []string{"t"}, Usage: "give it a terminal"},
+			&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, KeepSpace: true, Usage: "set `NAME=VALUE`; may be repeated"},
+			&cli.StringFlag{Name: "user", Aliases: []string{"u"}, Usage: "be `UID[:GID]`"},
+			&cli.StringFlag{Name: "workdir", Aliases: []string{"w"}, Usage: "working `DIR` in the container"},
+		},
+		Action: p.podExec,
+	}
+}
+
+func (p *peapod) podExec(c *cli.Context) error {
+	if err := needArgs(c, 2, -1); err != nil {
+		return err
+	}
+	container, err := p.store().Container(c.Args().First(), c.String("container"))
+	if err != nil {
+		return podError(err)
+	}
+	process := *container.Spec().Process
+	process.Args, process.Terminal, process.ConsoleSize = c.Args().Tail(), c.Bool("tty"), nil
+	env, err := parseEnv(c.StringSlice("env"), os.LookupEnv)
+	if err != nil {
+		return err
+	}
+	process.Env = append(process.Env[:len(process.Env):len(process.Env)], env...)
+	if dir := c.String("workdir"); dir != "" {
+		process.Cwd = dir
+	}
+	if user := c.String("user"); user != "" {
+		if err := setUser(&process.User, user); err != nil {
+			return err
+		}
+	}
+	stdin := p.stdin
+	if !c.Bool("stdin") {
+		stdin = nil
+	}
+	io := &streams{stdin: stdin, stdout: p.stdout, stderr: p.stderr}
+	if process.Terminal {
+		if io.terminal, err = openTerminal(stdin, p.stdout, p.stderr); err != nil {
+			return err
+		}
+		io.console, io.stdin, io.stdout, io.stderr = io.terminal.theirs, nil, nil, nil
+	}
+	defer io.close()
+	o := &runtime.ExecOptions{Process: &process}
+	io.exec(o)
+	signals := catch()
+	proc, err := container.Exec(c.Context, o)
+	if err != nil {
+		return podError(fmt.Errorf("pod %s: %w", c.Args().First(), err))
+	}
+	status, err := p.attend(io, signals, attended{proc.Wait, proc.Signal})
+	if err != nil {
+		return err
+	}
+	return exit(status.ExitCode())
+}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/peapod/peapod/pod"
+	"github.com/urfave/cli/v2"
+)
+
+func (p *peapod) podPsCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "ps",
+		Usage:       "list the pods",
+		Description: "Example: peapod pod ps -o wide",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "table", Usage: "`FORMAT` table, wide or json"},
+			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print names only"},
+		},
+		Action: p.podPs,
+	}
+}
+
+func (p *peapod) podPs(c *cli.Context) error {
+	if err := needArgs(c, 0, 0); err != nil {
+		return err
+	}
+	format := c.String("output")
+	if format != "table" && format != "wide" && format != "json" {
+		return fmt.Errorf("--output %q: give table, wide or json", format)
+	}
+	records, err := p.store().List()
+	if err != nil {
+		return err
+	}
+	switch {
+	case c.Bool("quiet"):
+		for _, r := range records {
+			fmt.Fprintln(p.stdout, r.Pod.Metadata.Name)
+		}
+		return nil
+	case format == "json":
+		list := podList{APIVersion: "v1", Kind: "PodList", Items: []podItem{}}
+		for _, r := range records {
+			list.Items = append(list.Items, podItem{r.Pod, r.Status})
+		}
+		return p.printJSON(list)
+	}
+	w := tabwriter.NewWriter(p.stdout, 8, 1, 3, ' ', 0)
+	head := "NAME\tREADY\tSTATUS\tRESTARTS\tAGE\tPORTS"
+	if format == "wide" {
+		head += "\tSUPERVISOR\tCONTAINERS"
+	}
+	fmt.Fprintln(w, head)
+	for _, r := range records {
+		fmt.Fprintln(w, strings.Join(podRow(r, time.Now(), format == "wide"), "\t"))
+	}
+	return w.Flush()
+}
+
+// podItem is a Pod with its status, as kubectl prints it.
+type podItem struct {
+	*pod.Pod
+	Status pod.PodStatus `json:"status"`
+}
+
+type podList struct {
+	APIVersion string    `json:"apiVersion"`
+	Kind       string    `json:"kind"`
+	Items      []podItem `json:"items"`
+}
+
+func (p *peapod) printJSON(v any) error {
+	e := json.NewEncoder(p.stdout)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// podRow is a pod's line in the table.
+func podRow(r *pod.Record, now time.Time, wide bool) []string {
+	ready, restarts := 0, 0
+	var containers []string
+	for _, c := range r.Status.ContainerStatuses {
+		if c.Ready {
+			ready++
+		}
+		restarts += c.RestartCount
+		containers = append(containers, c.Name+"="+containerWord(c.State))
+	}
+	row := []string{
+		r.Pod.Metadata.Name,
+		fmt.Sprintf("%d/%d", ready, len(r.Pod.Spec.Containers)),
+		podWord(r.Status),
+		fmt.Sprint(restarts),
+		age(r.Status.StartTime, now),
+		strings.Join(podPorts(r.Pod), ","),
+	}
+	if wide {
+		row = append(row, fmt.Sprint(r.Status.Supervisor.PID), strings.Join(containers, ","))
+	}
+	return row
+}
+
+// podWord is the phase, or what is more telling.
+func podWord(s pod.PodStatus) string {
+	if s.Reason != "" {
+		return s.Reason
+	}
+	for _, c := range s.ContainerStatuses {
+		if c.State.Waiting != nil && c.State.Waiting.Reason != "" {
+			return c.State.Waiting.Reason
+		}
+	}
+	switch {
+	case s.Phase == "":
+		return string(pod.PodPending)
+	case s.Phase == pod.PodFailed && s.ExitCode != nil:
+		return fmt.Sprintf("%s(%d)", s.Phase, *s.ExitCode)
+	}
+	return string(s.Phase)
+}
+
+func containerWord(s pod.ContainerState) string {
+	switch {
+	case s.Running != nil:
+		return "running"
+	case s.Terminated != nil:
+		return fmt.Sprintf("exited(%d)", s.Terminated.ExitCode)
+	case s.Waiting != nil:
+		return s.Waiting.Reason
+	}
+	return "pending"
+}
+
+// podPorts are the forwarded ports: 127.0.0.1:8080->80/tcp.
+func podPorts(p *pod.Pod) (list []string) {
+	eachPort(p, func(container, host string, port int) {
+		list = append(list, fmt.Sprintf("%s->%d/tcp", host, port))
+	})
+	return list
+}
+
+// age is a time span in one or two units, as kubectl prints it.
+func age(from, now time.Time) string {
+	if from.IsZero() {
+		return "-"
+	}
+	switch d := max(now.Sub(from), 0); {
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	default:
+		return fmt.Sprintf("%dd", int(d.Hours())/24)
+	}
+}
+
+func (p *peapod) podInspectCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "inspect",
+		Usage:     "print a pod's spec and status as JSON",
+		ArgsUsage: "POD",
+		Description: `status.supervisor.log is the supervisor's own log.
+
+Example: peapod pod inspect hello`,
+		Action: func(c *cli.Context) error {
+			if err := needArgs(c, 1, 1); err != nil {
+				return err
+			}
+			r, err := p.store().Get(c.Args().First())
+			if err != nil {
+				return podError(err)
+			}
+			return p.printJSON(podItem{r.Pod, r.Status})
+		},
+	}
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+
+	"github.com/peapod/peapod/pod"
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+)
+
+func (p *peapod) podRunCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "run",
+		Usage:     "run a pod",
+		ArgsUsage: "FILE|-",
+		Description: `In the foreground each line that a container writes is printed behind its
+name; Ctrl-C stops the pod, a second one kills it, and nothing is left. The
+exit status is that of the first container that failed; 127 where a command was
+not found, 126 where it could not be executed. With --detach a supervisor of
+its own runs the pod, and this command returns when all containers run.
+
+Example: peapod pod run --env GREETING=hello --arg web=--verbose web.json`,
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "return when it runs"},
+			&cli.StringFlag{Name: "name", Usage: "call the pod `NAME`"},
+			&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, KeepSpace: true, Usage: "set `NAME=VALUE` in all containers; may be repeated"},
+			&cli.StringSliceFlag{Name: "arg", KeepSpace: true, Usage: "append an argument: `CONTAINER=ARG`; may be repeated"},
+		},
+		Action: p.podRun,
+	}
+}
+
+func (p *peapod) podRun(c *cli.Context) error {
+	if err := needArgs(c, 1, 1); err != nil {
+		return err
+	}
+	file, data, err := p.readSpec(c.Args().First())
+	if err != nil {
+		return err
+	}
+	o := pod.Options{Store: *p.store(), Name: c.String("name")}
+	if o.Args, err = parseArgs(c.StringSlice("arg")); err != nil {
+		return err
+	}
+	if o.Env, err = parseEnv(c.StringSlice("env"), os.LookupEnv); err != nil {
+		return err
+	}
+	if o.Builtin, err = os.Executable(); err != nil {
+		return err
+	}
+	if c.Bool("detach") {
+		return podError(p.podDetach(c.Context, file, data, o))
+	}
+	spec, err := pod.Parse(file, data)
+	if err != nil {
+		return podError(err)
+	}
+	return p.podForeground(c.Context, spec, &o)
+}
+
+// podDetach starts a supervisor and prints the pod's name.
+func (p *peapod) podDetach(ctx context.Context, file string, data []byte, o pod.Options) error {
+	ctx, stop := signal.NotifyContext(ctx, unix.SIGINT, unix.SIGTERM)
+	defer stop()
+	name, addrs, err := pod.Detach(ctx, &pod.Detached{File: file, Data: data, Options: o}, o.Builtin, "pod", "supervise")
+	if err != nil {
+		return err
+	}
+	p.printAddresses(name, addrs)
+	_, err = fmt.Fprintln(p.stdout, name)
+	return err
+}
+
+// printAddresses tells where the pod's ports are.
+func (p *peapod) printAddresses(name string, addrs []string) {
+	for _, a := range addrs {
+		fmt.Fprintf(p.stderr, "peapod: pod %s listens at %s\n", name, a)
+	}
+}
+
+// podForeground runs a pod until it has ended or a signal stops it.
+func (p *peapod) podForeground(ctx context.Context, spec *pod.Pod, o *pod.Options) error {
+	// SIGPIPE is caught, so that a reader who leaves does not end this
+	// process before the pod is cleared up.
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGPIPE)
+	defer signal.Stop(signals)
+	left := make(chan struct{}, 1)
+
+	var names []string
+	for _, c := range spec.Spec.Containers {
+		names = append(names, c.Name)
+	}
+	out := newLineWriter(p.stdout, p.stderr, names)
+	o.Output = func(l pod.Line) {
+		if out.write(l) != nil {
+			select {
+			case left <- struct{}{}:
+			default:
+			}
+		}
+	}
+	starting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	started := make(chan error, 1)
+	var s *pod.Supervisor
+	go func() {
+		var err error
+		s, err = pod.Start(starting, spec, o)
+		started <- err
+	}()
+	stops := 0
+	for {
+		select {
+		case err := <-started:
+			if err != nil {
+				return podError(err)
+			}
+			p.printAddresses(s.Pod().Metadata.Name, s.Addrs())
+			return p.podAttend(s, signals, left, stops)
+		case sig := <-signals:
+			if sig != unix.SIGPIPE {
+				stops++
+				cancel()
+			}
+		}
+	}
+}
+
+// podAttend waits for the end of a pod that was asked to stop stops times.
+func (p *peapod) podAttend(s *pod.Supervisor, signals <-chan os.Signal, left <-chan struct{}, stops int) error {
+	grace := s.Pod().GracePeriod()
+	stop := func() {
+		switch stops++; stops {
+		case 1:
+			fmt.Fprintf(p.stderr, "peapod: stopping pod %s (within %v; once more to kill it)\n", s.Pod().Metadata.Name, grace)
+			s.Stop(grace)
+		default:
+			s.Stop(0)
+		}
+	}
+	if stops > 0 {
+		s.Stop(grace)
+	}
+	for {
+		select {
+		case <-s.Done():
+			return exit(s.Wait().ExitCode)
+		case sig := <-signals:
+			if sig != unix.SIGPIPE {
+				stop()
+			}
+		case <-left:
+			if stops == 0 {
+				stop()
+			}
+		}
+	}
+}
