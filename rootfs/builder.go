@@ -33,19 +33,27 @@ func (b *builder) open(target string, openFlag uint64, into program.Var) *progra
 		Into(into).For("open", target)
 }
 
+// insist opens target however often that takes: EAGAIN is a rename or mount
+// anywhere on the machine while a link with ".." was followed (openat2(2)).
+func (b *builder) insist(target string, openFlag uint64, into program.Var) {
+	again := b.p.Label()
+	b.p.Here(again)
+	b.open(target, openFlag, into).Tolerate(unix.EAGAIN).Else(again)
+}
+
 // target opens what is mounted on, and makes it first where it is missing: a
 // directory, or an empty file.
 func (b *builder) target(target string, dir bool) program.Value {
 	p := b.p
 	fd, missing, have := p.Var("target"), p.Label(), p.Label()
-	b.open(target, unix.O_PATH, fd).Tolerate(unix.ENOENT).Else(missing).Then(have)
+	b.open(target, unix.O_PATH, fd).Tolerate(unix.ENOENT, unix.EAGAIN).Else(missing).Then(have)
 	p.Here(missing)
 	if dir {
 		b.makeDirs(target)
 	} else {
 		b.makeFile(target)
 	}
-	b.open(target, unix.O_PATH, fd)
+	b.insist(target, unix.O_PATH, fd)
 	p.Here(have)
 	return fd.Value()
 }
@@ -61,7 +69,7 @@ func (b *builder) makeDirs(target string) {
 			Tolerate(unix.EEXIST).For("make directory", at)
 		if i < len(parts)-1 {
 			fd := b.p.Var("dir")
-			b.open(at, unix.O_PATH|unix.O_DIRECTORY, fd)
+			b.insist(at, unix.O_PATH|unix.O_DIRECTORY, fd)
 			parent = fd.Value()
 		}
 	}

@@ -76,6 +76,7 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 		Cgroup:     cgroupPath(p.spec, id),
 		Hostname:   p.spec.Hostname, Annotations: p.spec.Annotations,
 		Process: p.spec.Process, Namespaces: p.spec.Linux.Namespaces,
+		Mounts: destinations(p.spec.Mounts),
 	}}
 	if err := c.register(); err != nil {
 		return nil, err
@@ -136,10 +137,19 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 		removePidFile(o.PidFile, s.pid)
 	})
 	if err := s.run(ctx); err != nil {
-		return nil, commandError(err, p.id.Process, c.record.Rootfs)
+		return nil, commandError(err, p.id.Process, c.record.Rootfs, c.record.Mounts)
 	}
 	c.child = s.finish()
 	return c, nil
+}
+
+// destinations are the directories that mounts are on.
+func destinations(mounts []specs.Mount) []string {
+	list := make([]string, len(mounts))
+	for i, m := range mounts {
+		list[i] = m.Destination
+	}
+	return list
 }
 
 // makeGroup begins to make the container's cgroup. What it returns waits for

@@ -80,7 +80,7 @@ func (c *Container) exec(ctx context.Context, o *ExecOptions) (proc *Process, er
 	if err := s.run(ctx); err != nil {
 		s.abort()
 		removePidFile(o.PidFile, s.pid)
-		return nil, commandError(err, id.Process, fmt.Sprintf("/proc/%d/root", c.process.pid))
+		return nil, commandError(err, id.Process, fmt.Sprintf("/proc/%d/root", c.process.pid), nil)
 	}
 	return &Process{pid: s.pid, child: s.finish()}, nil
 }

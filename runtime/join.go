@@ -134,21 +134,32 @@ func (m *membership) steps(p *program.Program) {
 		return p.Call(unix.SYS_SETNS, files[i], cloneFlags(uint64(kind.Flag()))).
 			For("join", "the "+string(kind)+" namespace")
 	}
-	all := func(tolerated ...unix.Errno) {
-		for i, j := range m.join {
-			if j.kind != namespaces.User {
-				enter(i).Tolerate(tolerated...)
+	user := m.index(namespaces.User)
+	if user >= 0 {
+		// Namespaces may belong to the user namespace that is joined or
+		// to the one that is left: what can be joined before is, and its
+		// descriptor closed, so that it is not joined again behind it,
+		// where that may be denied.
+		for i := range m.join {
+			if i != user {
+				denied := p.Label()
+				enter(i).Tolerate(unix.EPERM).Else(denied)
+				p.Call(unix.SYS_CLOSE, files[i])
+				p.Here(denied)
 			}
 		}
-	}
-	if user := m.index(namespaces.User); user >= 0 {
-		// Namespaces may belong to the user namespace that is joined or
-		// to the one that is left: what can be joined before is.
-		all(unix.EPERM)
 		enter(user)
 		becomeRoot(p)
 	}
-	all()
+	for i := range m.join {
+		if i == user {
+			continue
+		}
+		s := enter(i)
+		if user >= 0 {
+			s.Tolerate(unix.EBADF)
+		}
+	}
 	if !m.inside() {
 		return
 	}

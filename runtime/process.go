@@ -106,6 +106,9 @@ func (id *identity) steps(p *program.Program, o processOptions) {
 	if o.terminal != nil {
 		o.terminal.control(p, id.User)
 	}
+	// The working directory must not be one of the set-up's descriptors
+	// (CVE-2024-21626), for instance of what lies below a masked path.
+	p.Call(unix.SYS_CLOSE_RANGE, program.Int(p.Own().Address()+1), program.Int(^uint32(0)), program.Int(0)).For("close", "the set-up's descriptors")
 	for fd, owned := range o.owned {
 		if owned && id.User.UID != 0 {
 			p.Call(unix.SYS_FCHOWN, program.Int(fd), program.Int(id.User.UID), program.Int(-1)).TolerateAll()
@@ -146,7 +149,7 @@ func (id *identity) steps(p *program.Program, o processOptions) {
 		// already, the next message ends the process.
 		prctl(p, unix.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG", int(unix.SIGKILL))
 	}
-	p.Call(unix.SYS_CLOSE_RANGE, p.Own(), program.Int(^uint32(0)), program.Sym(unix.CLOSE_RANGE_CLOEXEC, "CLOSE_RANGE_CLOEXEC"))
+	undumpable(p) // the change of credentials may have reset it
 	p.Executing()
 	id.execve(p)
 }
@@ -171,28 +174,32 @@ func (id *identity) limit(p *program.Program, l limit) {
 // enterCwd makes the working directory where it is missing and enters it. Where
 // root may not but the user perhaps may (FUSE, NFS), retryCwd does it later;
 // what is returned is then no descriptor.
+//
+// The magic links of procfs, such as /proc/1/root, are not followed: they could
+// lead out of the container, and an image chooses the working directory.
 func (id *identity) enterCwd(p *program.Program) program.Var {
-	entered, missing, done, later := p.Var("cwd"), p.Label(), p.Label(), p.Label()
+	fd, entered, missing, later := p.Var("dir"), p.Var("entered"), p.Label(), p.Label()
 	p.Set(entered, ^uint64(0))
 	var denied []unix.Errno
 	if id.User.UID != 0 {
 		denied = []unix.Errno{unix.EACCES}
 	}
-	cwd, at := p.Str(id.Cwd), program.Sym(^uint64(99), "AT_FDCWD")
-	p.Call(unix.SYS_CHDIR, cwd).Tolerate(unix.ENOENT).Tolerate(denied...).Else(missing).Then(done).
+	have := p.Label()
+	openDir(p, id.Cwd, fd).Tolerate(unix.ENOENT).Tolerate(denied...).Else(missing).Then(have).
 		For("change directory to", id.Cwd)
 	p.Here(missing)
-	current := ""
+	parent := "/"
 	for _, name := range strings.Split(strings.Trim(path.Clean(id.Cwd), "/"), "/") {
-		current += "/" + name
-		p.Call(unix.SYS_MKDIRAT, at, p.Str(current), program.Octal(0o755)).
-			Tolerate(unix.EEXIST).Tolerate(denied...).For("make the working directory", current)
+		openDir(p, parent, fd).Tolerate(denied...).Else(later).For("open", parent)
+		parent = path.Join(parent, name)
+		p.Call(unix.SYS_MKDIRAT, fd.Value(), p.Str(name), program.Octal(0o755)).
+			Tolerate(unix.EEXIST).Tolerate(denied...).For("make the working directory", parent)
 	}
-	p.Call(unix.SYS_CHDIR, cwd).Tolerate(denied...).Else(later).For("change directory to", id.Cwd)
-	p.Here(done)
+	openDir(p, id.Cwd, fd).Tolerate(denied...).Else(later).For("change directory to", id.Cwd)
+	p.Here(have)
+	p.Call(unix.SYS_FCHDIR, fd.Value()).Tolerate(denied...).Else(later).For("change directory to", id.Cwd)
 	if id.User.UID != 0 {
-		p.Call(unix.SYS_OPENAT, at, p.Str("."), program.Sym(unix.O_PATH|unix.O_CLOEXEC, "O_PATH|O_CLOEXEC"), program.Int(0)).
-			Into(entered).For("open", id.Cwd)
+		p.Call(unix.SYS_FCNTL, fd.Value(), program.Sym(unix.F_DUPFD_CLOEXEC, "F_DUPFD_CLOEXEC"), program.Int(0)).Into(entered)
 	}
 	p.Here(later)
 	return entered
@@ -203,10 +210,20 @@ func (id *identity) retryCwd(p *program.Program, entered program.Var) {
 	if id.User.UID == 0 {
 		return
 	}
-	done := p.Label()
+	fd, done := p.Var("dir"), p.Label()
 	p.Call(unix.SYS_FCNTL, entered.Value(), program.Sym(unix.F_GETFD, "F_GETFD")).Tolerate(unix.EBADF).Then(done)
-	p.Call(unix.SYS_CHDIR, p.Str(id.Cwd)).For("change directory to", id.Cwd)
+	openDir(p, id.Cwd, fd).For("change directory to", id.Cwd)
+	p.Call(unix.SYS_FCHDIR, fd.Value()).For("change directory to", id.Cwd)
 	p.Here(done)
+}
+
+// openDir appends the opening of a directory, through no magic link.
+func openDir(p *program.Program, name string, into program.Var) *program.Step {
+	le := binary.LittleEndian
+	how := le.AppendUint64(nil, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC) // struct open_how
+	how = le.AppendUint64(le.AppendUint64(how, 0), unix.RESOLVE_NO_MAGICLINKS)
+	return p.Call(unix.SYS_OPENAT2, program.Sym(^uint64(99), "AT_FDCWD"), p.Str(name),
+		p.Bytes(how, "{O_PATH|O_DIRECTORY, RESOLVE_NO_MAGICLINKS}"), program.Int(len(how))).Into(into)
 }
 
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

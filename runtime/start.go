@@ -72,7 +72,7 @@ func (c *Container) executed(ctx context.Context, report *os.File) error {
 	errno, executing := program.LastMessage(messages)
 	switch {
 	case errno != 0 && executing:
-		return newCommandError(errno, c.record.Process, c.record.Rootfs)
+		return newCommandError(errno, c.record.Process, c.record.Rootfs, c.record.Mounts)
 	case errno != 0:
 		return fmt.Errorf("set the process up: %w", errno)
 	case !executing:

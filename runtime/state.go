@@ -38,6 +38,7 @@ type record struct {
 	Annotations map[string]string      `json:"annotations,omitempty"`
 	Process     *specs.Process         `json:"process"`
 	Namespaces  []specs.LinuxNamespace `json:"namespaces"`
+	Mounts      []string               `json:"mounts"` // where they are
 }
 
 // process names a process for good: pids come again, start times do not.

@@ -19,6 +19,9 @@ func check(spec *specs.Spec, m *membership) error {
 	case spec.Hooks != nil:
 		return fmt.Errorf("hooks: are not supported yet: leave them out")
 	}
+	if err := checkStrings(spec); err != nil {
+		return err
+	}
 	l := spec.Linux
 	for _, f := range []struct {
 		set  bool
@@ -37,6 +40,31 @@ func check(spec *specs.Spec, m *membership) error {
 		return checkJoinedMount(spec)
 	}
 	return checkSysctl(l.Sysctl, m)
+}
+
+// checkStrings refuses strings that the kernel would see the beginning of only.
+// Those of the process and of the mounts are looked at with the rest of them.
+func checkStrings(spec *specs.Spec) error {
+	l := spec.Linux
+	lists := map[string][]string{
+		"hostname": {spec.Hostname}, "domainname": {spec.Domainname}, "root.path": {spec.Root.Path},
+		"linux.maskedPaths": l.MaskedPaths, "linux.readonlyPaths": l.ReadonlyPaths,
+		"linux.cgroupsPath": {l.CgroupsPath},
+	}
+	for _, d := range l.Devices {
+		lists["linux.devices"] = append(lists["linux.devices"], d.Path)
+	}
+	for name, value := range l.Sysctl {
+		lists["linux.sysctl"] = append(lists["linux.sysctl"], name, value)
+	}
+	for field, list := range lists {
+		for _, s := range list {
+			if strings.ContainsRune(s, 0) {
+				return fmt.Errorf("%s: %q contains a NUL character", field, s)
+			}
+		}
+	}
+	return nil
 }
 
 // checkJoinedMount refuses what would change a mount namespace for those who
