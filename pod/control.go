@@ -94,10 +94,10 @@ func (p place) awaitEnd(ctx context.Context) error {
 	}
 	free := make(chan error, 1)
 	go func() {
-		defer f.Close()
 		for {
 			err := unix.Flock(int(f.Fd()), unix.LOCK_SH)
 			if err != unix.EINTR {
+				f.Close() // before the caller goes on, who may want the lock
 				free <- err
 				return
 			}
