@@ -63,6 +63,11 @@ func (s *stage) podContenders(ctx context.Context, m *marker) ([]*contender, err
 		}
 		all = append(all, c)
 	}
+	library, err := s.podLibrary(m)
+	if err != nil {
+		return nil, err
+	}
+	all = append(all, library)
 	if s.Podman == "" || !s.own {
 		return all, nil
 	}
@@ -80,7 +85,7 @@ func (s *stage) podContenders(ctx context.Context, m *marker) ([]*contender, err
 
 // peapod is a command line of peapod with this stage's state.
 func (s *stage) peapod(args ...string) []string {
-	return s.command(oci{"peapod", s.Peapod}, args...)
+	return s.command(oci{"peapod", s.Peapod}, append([]string{"--data", filepath.Join(s.dir, "data", "peapod")}, args...)...)
 }
 
 // writePod writes the spec of the pod with that image to a file.
