@@ -36,6 +36,31 @@ func (g *Group) Delete(ctx context.Context) error {
 	return failed("delete", g.path, errors.Join(errs...))
 }
 
+// Destroy kills what is in the group, if anything is, and removes the group, all
+// below it and the parents that peapod made. nil if there is no such group.
+func (g *Group) Destroy(ctx context.Context) error {
+	// Most groups are empty when their time has come.
+	if !g.removed() {
+		if err := g.Kill(ctx); err != nil {
+			return err
+		}
+		if err := g.Delete(ctx); err != nil {
+			return err
+		}
+	}
+	return g.DeleteParents()
+}
+
+// removed removes the group where it is empty and has none below it.
+func (g *Group) removed() bool {
+	for _, dir := range g.host.dirs(g.path) {
+		if err := unix.Rmdir(dir); err != nil && !errors.Is(err, unix.ENOENT) {
+			return false
+		}
+	}
+	return true
+}
+
 // DeleteParents removes the groups above that peapod made for this one and
 // that are empty now: "/peapod/web" and "/peapod" for "/peapod/web/app".
 // Groups with another first name are an administrator's, and stay.

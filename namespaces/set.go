@@ -37,8 +37,9 @@ func (o Options) New(kinds ...Kind) (*Set, error) {
 	return set, err
 }
 
-// unshare moves the calling thread into new namespaces, for good.
-func unshare(kinds []Kind, plan []step) (_ *Set, err error) {
+// enterNew moves the calling thread into new namespaces, for good, and performs
+// the plan there.
+func enterNew(kinds []Kind, plan []step) error {
 	flags := 0
 	for _, k := range kinds {
 		flags |= k.Flag()
@@ -47,7 +48,20 @@ func unshare(kinds []Kind, plan []step) (_ *Set, err error) {
 		if errors.Is(err, unix.ENOSPC) {
 			err = fmt.Errorf("%w: a limit in /proc/sys/user/max_*_namespaces is reached", err)
 		}
-		return nil, fail("make", fmt.Sprintf("namespaces %v", kinds), err)
+		return fail("make", fmt.Sprintf("namespaces %v", kinds), err)
+	}
+	for _, s := range plan {
+		if err := s.do(); err != nil {
+			return fail(s.op, s.target, err)
+		}
+	}
+	return nil
+}
+
+// unshare moves the calling thread into new namespaces and opens them.
+func unshare(kinds []Kind, plan []step) (_ *Set, err error) {
+	if err := enterNew(kinds, plan); err != nil {
+		return nil, err
 	}
 	set := &Set{files: make(map[Kind]*os.File, len(kinds))}
 	defer func() {
@@ -61,11 +75,6 @@ func unshare(kinds []Kind, plan []step) (_ *Set, err error) {
 			return nil, err
 		}
 		set.files[k] = os.NewFile(uintptr(fd), k.ProcName()+":new")
-	}
-	for _, s := range plan {
-		if err := s.do(); err != nil {
-			return nil, fail(s.op, s.target, err)
-		}
 	}
 	return set, nil
 }

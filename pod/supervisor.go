@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/peapod/peapod/cgroups"
 	"github.com/peapod/peapod/namespaces"
 	"github.com/peapod/peapod/runtime"
@@ -59,8 +61,8 @@ func Start(ctx context.Context, p *Pod, o *Options) (*Supervisor, error) {
 		return nil, err
 	}
 	s := &Supervisor{pod: pod, options: *o, store: o.Store, done: make(chan struct{})}
-	s.stopping, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	s.killing, s.kill = context.WithCancel(context.WithoutCancel(ctx))
+	s.stopping, s.stop = context.WithCancel(s.killing)
 	if err := s.start(ctx, resolved); err != nil {
 		return nil, err
 	}
@@ -180,13 +182,11 @@ func (s *Supervisor) supervise() {
 }
 
 // wait lets each worker, from its first start on, run its container to the
-// end.
+// end, if it has started.
 func (s *Supervisor) wait() {
 	var group sync.WaitGroup
 	for _, w := range s.workers {
-		if w.running != nil {
-			group.Go(w.run)
-		}
+		group.Go(w.run)
 	}
 	group.Wait()
 	if s.ports != nil {
@@ -254,11 +254,11 @@ func (s *Supervisor) update(change func(*PodStatus)) {
 	}
 }
 
-// fail notes a container that failed. What is told to stop has not.
+// fail notes a container that failed for good.
 func (s *Supervisor) fail(container string, code int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.failed == nil && s.stopping.Err() == nil {
+	if s.failed == nil {
 		s.failed = &Result{Container: container, ExitCode: code}
 	}
 }
@@ -308,7 +308,9 @@ func (s *Store) clearRuntime(ctx context.Context, p place) error {
 	}
 	errs = append(errs, removeGroup(ctx, p.cgroup()))
 	errs = append(errs, unmount(p.shm()))
-	errs = append(errs, os.RemoveAll(filepath.Join(p.data, "containers")))
+	if err := os.RemoveAll(filepath.Join(p.data, "containers")); !errors.Is(err, unix.ENOTDIR) {
+		errs = append(errs, err)
+	}
 	return errors.Join(errs...)
 }
 
@@ -320,7 +322,7 @@ func (s *Store) clear(ctx context.Context, p place) error {
 	if err := unmountBelow(p.volumes()); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(p.data); err != nil {
+	if err := os.RemoveAll(p.data); err != nil && !errors.Is(err, unix.ENOTDIR) {
 		return fmt.Errorf("remove the pod's data: %w", err)
 	}
 	return nil
@@ -334,11 +336,5 @@ func removeGroup(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	if err := group.Kill(ctx); err != nil {
-		return err
-	}
-	if err := group.Delete(ctx); err != nil {
-		return err
-	}
-	return group.DeleteParents()
+	return group.Destroy(ctx)
 }

@@ -86,7 +86,9 @@ func (b *builder) dir(target string) program.Value {
 // makeFile makes an empty file, and the directories above it.
 func (b *builder) makeFile(target string) {
 	parent, fd := b.dir(path.Dir(target)), b.p.Var("file")
-	const how = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	// Not for writing: the descriptor stays open, and what is open for
+	// writing keeps the root from becoming read-only.
+	const how = unix.O_RDONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	b.p.Call(unix.SYS_OPENAT, parent, b.p.Str(path.Base(target)), flags(how, openFlags), program.Octal(0o644)).
 		Into(fd).Tolerate(unix.EEXIST).For("make file", target)
 }

@@ -85,12 +85,8 @@ func (b *builder) leave() error {
 		p.Call(unix.SYS_CHROOT, dot).For("change root", "")
 	} else {
 		p.Call(unix.SYS_PIVOT_ROOT, dot, dot).For("pivot_root", "")
-		// Now the old root lies on the new one, and the mask on that.
-		detach := program.Sym(unix.MNT_DETACH, "MNT_DETACH")
-		if len(b.c.Spec.Linux.MaskedPaths) > 0 {
-			p.Call(unix.SYS_UMOUNT2, dot, detach).For("unmount", "the mask")
-		}
-		p.Call(unix.SYS_UMOUNT2, dot, detach).For("unmount", "the old root")
+		// Each unmounting waits for the kernel: one takes the mask along.
+		p.Call(unix.SYS_UMOUNT2, dot, program.Sym(unix.MNT_DETACH, "MNT_DETACH")).For("unmount", "the old root")
 	}
 	p.Call(unix.SYS_CHDIR, p.Str("/")).For("change directory to", "/")
 
@@ -166,7 +162,6 @@ func (b *builder) hide(paths []string) {
 		fd, tree := p.Var("path"), p.Var("tree")
 		file, done := p.Label(), p.Label()
 		b.open(path, unix.O_PATH|unix.O_DIRECTORY, fd).Tolerate(unix.ENOENT, unix.ENOTDIR).Else(file)
-		// Not recursive: the root lies on the mask.
 		p.Call(unix.SYS_OPEN_TREE, b.mask.Value(), b.empty,
 			program.Sym(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH, "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_EMPTY_PATH")).
 			Into(tree).For("clone", "the mask")
@@ -183,9 +178,9 @@ func (b *builder) hide(paths []string) {
 	}
 }
 
-// makeMask makes the read-only tmpfs that all masked directories share. It
-// lies between the old root and the new one, because only what is attached
-// somewhere can be cloned (before Linux 6.15).
+// makeMask makes the read-only tmpfs that all masked directories share. Only
+// what is attached somewhere can be cloned (before Linux 6.15): it lies on the
+// old root's /proc, which nobody looks at any more, and goes with that root.
 func (b *builder) makeMask() {
 	p := b.p
 	fs := p.Var("fs")
@@ -194,5 +189,5 @@ func (b *builder) makeMask() {
 	p.Call(unix.SYS_FSCONFIG, fs.Value(), fsconfigNew, program.Null, program.Null, program.Int(0)).For("make", "the mask")
 	p.Call(unix.SYS_FSMOUNT, fs.Value(), program.Sym(unix.FSMOUNT_CLOEXEC, "FSMOUNT_CLOEXEC"),
 		flags(unix.MOUNT_ATTR_RDONLY, attrFlags)).Into(b.mask).For("make", "the mask")
-	p.Call(unix.SYS_MOVE_MOUNT, b.mask.Value(), b.empty, cwd, p.Str("/"), onPath).For("mount", "the mask")
+	p.Call(unix.SYS_MOVE_MOUNT, b.mask.Value(), b.empty, cwd, p.Str("/proc"), onPath).For("mount", "the mask")
 }

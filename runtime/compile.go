@@ -33,7 +33,7 @@ func (c *plan) program() (*program.Program, error) {
 		p.Call(unix.SYS_UNSHARE, cloneFlags(unix.CLONE_NEWCGROUP)).For("make", "the cgroup namespace")
 	}
 	c.session(p)
-	if c.members.has(unix.CLONE_NEWNET) {
+	if c.members.has(unix.CLONE_NEWNET &^ c.members.born) {
 		loopback(p)
 	}
 	c.names(p)

@@ -65,6 +65,14 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 	}
 	defer p.members.close()
 
+	nursery, err := p.members.nursery(o.KillWithParent)
+	if err != nil {
+		return nil, err
+	}
+	if nursery != nil {
+		defer nursery.Close()
+	}
+
 	// 1. The directory, which reserves the name, and what others may know.
 	c := &Container{runtime: r, dir: r.dir(id), record: record{
 		OCIVersion: specs.Version,
@@ -90,7 +98,7 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 	group := c.makeGroup(p.spec.Linux.Resources)
 	undo.add(func() {
 		if group() == nil {
-			c.deleteGroup(context.WithoutCancel(ctx))
+			c.group.Destroy(context.WithoutCancel(ctx))
 		}
 	})
 	if p.bindsGroup {
@@ -125,7 +133,7 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 	if err := group(); err != nil {
 		return nil, err
 	}
-	proc, err := start(prog, c.group, &program.Attr{
+	proc, err := start(prog, c.group, nursery, &program.Attr{
 		Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr, Sys: p.members.sys(),
 	})
 	if err != nil {
@@ -221,8 +229,9 @@ func removePidFile(path string, pid int) {
 	}
 }
 
-// start starts a program whose process is born in group.
-func start(p *program.Program, group *cgroups.Group, a *program.Attr) (proc *program.Process, err error) {
+// start starts a program whose process is born in group, and in the nursery if
+// there is one.
+func start(p *program.Program, group *cgroups.Group, nursery *namespaces.Nursery, a *program.Attr) (proc *program.Process, err error) {
 	dir, _, err := group.Descriptor()
 	if err != nil {
 		return nil, err
@@ -231,10 +240,15 @@ func start(p *program.Program, group *cgroups.Group, a *program.Attr) (proc *pro
 		defer dir.Close()
 		a.Sys.UseCgroupFD, a.Sys.CgroupFD = true, int(dir.Fd())
 	}
-	err = group.Enter(func() (err error) {
+	begin := func() (err error) {
 		proc, err = p.Start(a)
 		return err
-	})
+	}
+	if nursery != nil {
+		err = nursery.Run(begin)
+		return proc, err
+	}
+	err = group.Enter(begin)
 	return proc, err
 }
 
@@ -343,17 +357,6 @@ func absolute(dir, path string) string {
 		return filepath.Clean(path)
 	}
 	return filepath.Join(dir, path)
-}
-
-// deleteGroup ends what is in the cgroup and removes it.
-func (c *Container) deleteGroup(ctx context.Context) error {
-	if err := c.group.Kill(ctx); err != nil {
-		return err
-	}
-	if err := c.group.Delete(ctx); err != nil {
-		return err
-	}
-	return c.group.DeleteParents()
 }
 
 // undo is what takes back the steps of an operation that fails, last first.

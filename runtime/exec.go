@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -70,7 +71,7 @@ func (c *Container) exec(ctx context.Context, o *ExecOptions) (proc *Process, er
 	if inPid {
 		m.join = []joined{{kind: namespaces.PID}} // there will be a message of the pid
 	}
-	sp, err := start(prog, group, &program.Attr{
+	sp, err := start(prog, group, nil, &program.Attr{
 		Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr, Sys: syscall.SysProcAttr{}, Dir: c.dir,
 	})
 	if err != nil {
@@ -82,7 +83,17 @@ func (c *Container) exec(ctx context.Context, o *ExecOptions) (proc *Process, er
 		removePidFile(o.PidFile, s.pid)
 		return nil, commandError(err, id.Process, fmt.Sprintf("/proc/%d/root", c.process.pid), nil)
 	}
-	return &Process{pid: s.pid, child: s.finish()}, nil
+	p := &Process{pid: s.pid, child: s.finish()}
+	c.remember(p.child)
+	return p, nil
+}
+
+// remember keeps what end has to reap: a pid namespace ends only when all of
+// its processes were reaped, also those that nobody waits for yet.
+func (c *Container) remember(p *child) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.execs = append(slices.DeleteFunc(c.execs, (*child).ended), p)
 }
 
 // execProgram joins the namespaces of the container's first process, all in one

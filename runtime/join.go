@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/cgroups"
 	"github.com/peapod/peapod/internal/program"
 	"github.com/peapod/peapod/namespaces"
 	"golang.org/x/sys/unix"
@@ -15,6 +16,7 @@ import (
 // membership is which namespaces a container has anew and which it joins.
 type membership struct {
 	anew uint64 // CLONE_NEW* flags
+	born uint64 // those of them that the process is born in: see nursery
 	join []joined
 	ids  [2][]syscall.SysProcIDMap // of a new user namespace: users, groups
 }
@@ -113,6 +115,31 @@ func (m *membership) inside() bool {
 		m.has(unix.CLONE_NEWUSER) && len(m.join) > 0
 }
 
+// nursery begins to make those new namespaces that need nothing of the
+// container's, while its other parts are made. It is nil where that cannot be.
+func (m *membership) nursery(parentDeath bool) (*namespaces.Nursery, error) {
+	m.born = 0
+	if mode, err := cgroups.HostMode(); err != nil || mode != cgroups.V2 {
+		return nil, nil // there the process is born on a thread in its cgroups
+	}
+	// A nursery's namespaces belong to the caller's user namespace, and its
+	// thread is no parent that lives on.
+	if m.inside() || m.user() || parentDeath {
+		return nil, nil
+	}
+	var kinds []namespaces.Kind
+	for _, k := range []namespaces.Kind{namespaces.Network, namespaces.IPC, namespaces.UTS} {
+		if m.has(uint64(k.Flag())) {
+			kinds = append(kinds, k)
+			m.born |= uint64(k.Flag())
+		}
+	}
+	if len(kinds) == 0 {
+		return nil, nil
+	}
+	return namespaces.Options{Loopback: m.has(unix.CLONE_NEWNET)}.Nursery(kinds...)
+}
+
 // cloneFlags are those that the process is made with.
 func (m *membership) cloneFlags() uintptr {
 	if m.inside() {
@@ -120,7 +147,7 @@ func (m *membership) cloneFlags() uintptr {
 	}
 	// A cgroup namespace shows the group that a process has when it is made,
 	// which for clone is still the parent's.
-	return uintptr(m.anew &^ unix.CLONE_NEWCGROUP)
+	return uintptr(m.anew &^ (unix.CLONE_NEWCGROUP | m.born))
 }
 
 // steps appends what brings the process into its namespaces.

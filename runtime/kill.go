@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -96,10 +96,18 @@ func (c *Container) delete(ctx context.Context, force bool) error {
 	if c.child != nil {
 		c.child.close()
 	}
-	if err := os.RemoveAll(c.dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	return c.unregister()
+}
+
+// unregister removes the container's directory.
+func (c *Container) unregister() error {
+	// Its usual content is known, which saves reading it.
+	unix.Unlink(filepath.Join(c.dir, stateFile))
+	unix.Unlink(filepath.Join(c.dir, pidFile))
+	if unix.Rmdir(c.dir) == nil {
+		return nil
 	}
-	return nil
+	return os.RemoveAll(c.dir)
 }
 
 // end kills the first process, waits for its end, and reaps it if it is ours.
@@ -109,6 +117,11 @@ func (c *Container) end(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
+	c.mu.Lock()
+	for _, p := range c.execs {
+		go p.wait(ctx)
+	}
+	c.mu.Unlock()
 	if c.child != nil {
 		_, err := c.child.wait(ctx)
 		return err
@@ -117,10 +130,12 @@ func (c *Container) end(ctx context.Context) error {
 }
 
 func (c *Container) removeGroup(ctx context.Context) error {
-	if _, err := c.cgroup(); errors.Is(err, cgroups.ErrNotExist) {
+	group, err := c.cgroup()
+	if errors.Is(err, cgroups.ErrNotExist) {
 		return nil
-	} else if err != nil {
+	}
+	if err != nil {
 		return err
 	}
-	return c.deleteGroup(ctx)
+	return group.Destroy(ctx)
 }
