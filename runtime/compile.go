@@ -66,6 +66,7 @@ func (c *plan) program() (*program.Program, error) {
 // prologue appends the first steps of every program.
 func prologue(p *program.Program) {
 	undumpable(p)
+	p.CloseOthers()
 	p.Call(unix.SYS_FCNTL, p.Report(), program.Sym(unix.F_SETFD, "F_SETFD"), program.Sym(unix.FD_CLOEXEC, "FD_CLOEXEC"))
 }
 

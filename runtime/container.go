@@ -22,6 +22,7 @@ type Container struct {
 
 	mu    sync.Mutex
 	group *cgroups.Group // once it is needed
+	execs []*child       // by Exec, and not seen to end yet
 }
 
 // ID is the container's name.

@@ -116,6 +116,13 @@ func (c *child) reap() (bool, error) {
 	return true, nil
 }
 
+// ended tells whether it was reaped.
+func (c *child) ended() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.exit != nil
+}
+
 // signal sends sig. The error is ErrNotRunning when the process was reaped.
 func (c *child) signal(sig unix.Signal) error {
 	c.mu.Lock()

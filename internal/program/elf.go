@@ -32,6 +32,9 @@ func (p *Program) ELF() ([]byte, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
+	for _, v := range p.others {
+		p.Set(v, uint64(3+len(p.files)))
+	}
 	start, length := interpreter()
 	code := unsafe.Slice((*byte)(start), int(length))
 

@@ -24,6 +24,7 @@ type Program struct {
 	text   map[string]Value // strings that are laid out already
 	files  []inherited
 	labels []string // of messages
+	others []Var    // hold the first descriptor behind those of files
 	report int      // descriptor of the report socket in the process
 	vars   int
 	image  *os.File // written, not started yet
@@ -65,6 +66,15 @@ func (p *Program) Report() Value { return Value{bits: uint64(p.report), show: "<
 
 // Own is the first descriptor that the executed program must not see.
 func (p *Program) Own() Value { return Int(p.report) }
+
+// CloseOthers adds a step that closes the descriptors which the process found
+// open without having been given them: Go's fork passes on all those of this
+// process that are not close-on-exec, such as what it inherited itself.
+func (p *Program) CloseOthers() {
+	v := p.Var("others")
+	p.others = append(p.others, v)
+	p.Call(unix.SYS_CLOSE_RANGE, v.Value(), Int(^uint32(0)), Int(0)).For("close", "foreign descriptors")
+}
 
 // Call appends a step that makes system call nr, with at most six arguments.
 func (p *Program) Call(nr uintptr, args ...Value) *Step {

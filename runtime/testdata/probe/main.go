@@ -139,17 +139,17 @@ func die(args []string) (string, error) {
 	return "", unix.Pause()
 }
 
-// wait waits for a signal and tells its name. It says "ready" before.
+// wait waits for a signal and tells its name; SIGTERM ends the probe. It says
+// "ready" before.
 func wait([]string) (string, error) {
 	c := make(chan os.Signal, 10)
 	signal.Notify(c, unix.SIGTERM, unix.SIGINT, unix.SIGUSR1, unix.SIGHUP, unix.SIGWINCH)
 	fmt.Println("ready")
 	s := <-c
-	fmt.Println(unix.SignalName(s.(unix.Signal)))
 	if s == unix.SIGTERM {
 		os.Exit(0)
 	}
-	return "", nil
+	return unix.SignalName(s.(unix.Signal)), nil
 }
 
 func connect(args []string) (string, error) {
