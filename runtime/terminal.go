@@ -15,7 +15,6 @@ type terminal struct {
 	master, slave program.Value
 	socket        program.Value // which the master is sent over
 	answer        bool          // an answer is to be waited for
-	size          *specs.Box
 }
 
 // openTerminal appends the steps that make a pseudo-terminal of the devpts that
@@ -32,21 +31,24 @@ func openTerminal(p *program.Program) (master, slave program.Value) {
 	return ptmx.Value(), tty.Value()
 }
 
-// newTerminal sends the master over socket, a connected unix socket.
+// newTerminal sends the master over socket, a connected unix socket. In a
+// created container that comes before it waits to be started: engines want the
+// terminal by then.
 func newTerminal(p *program.Program, socket *os.File, answer bool, size *specs.Box, master, slave program.Value) *terminal {
-	return &terminal{master, slave, p.File(socket, "console"), answer, size}
-}
-
-// control appends the steps that send the master away and make the slave the
-// process's standard input, output, error and controlling terminal.
-func (t *terminal) control(p *program.Program, user specs.User) {
-	if t.size != nil {
-		winsize := binary.LittleEndian.AppendUint16(nil, uint16(t.size.Height))
-		winsize = binary.LittleEndian.AppendUint16(winsize, uint16(t.size.Width))
-		p.Call(unix.SYS_IOCTL, t.slave, program.Sym(unix.TIOCSWINSZ, "TIOCSWINSZ"),
-			p.Bytes(append(winsize, 0, 0, 0, 0), fmt.Sprintf("{%d, %d}", t.size.Height, t.size.Width))).For("size", "the terminal")
+	t := &terminal{master, slave, p.File(socket, "console"), answer}
+	if size != nil {
+		winsize := binary.LittleEndian.AppendUint16(nil, uint16(size.Height))
+		winsize = binary.LittleEndian.AppendUint16(winsize, uint16(size.Width))
+		p.Call(unix.SYS_IOCTL, slave, program.Sym(unix.TIOCSWINSZ, "TIOCSWINSZ"),
+			p.Bytes(append(winsize, 0, 0, 0, 0), fmt.Sprintf("{%d, %d}", size.Height, size.Width))).For("size", "the terminal")
 	}
 	t.send(p)
+	return t
+}
+
+// control appends the steps that make the slave the process's standard input,
+// output, error and controlling terminal.
+func (t *terminal) control(p *program.Program, user specs.User) {
 	p.Call(unix.SYS_FCHOWN, t.slave, program.Int(user.UID), program.Int(-1)).Tolerate(unix.EPERM).For("change the owner of", "the terminal")
 	for fd := range 3 {
 		p.Call(unix.SYS_DUP3, t.slave, program.Int(fd), program.Int(0)).For("use", "the terminal")
