@@ -16,7 +16,7 @@ export CGO_ENABLED := 0
 # keep the build from working.
 export GOFLAGS += -buildvcs=false
 
-STATICCHECK := honnef.co/go/tools/cmd/staticcheck@2026.1
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: build demo test lint bench install
 .DEFAULT_GOAL := build

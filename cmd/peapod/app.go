@@ -68,7 +68,6 @@ Example: sudo peapod pod run examples/hello.json`,
 		ErrWriter:                 p.stderr,
 		HideVersion:               true,
 		HideHelpCommand:           true,
-		UseShortOptionHandling:    true,
 		DisableSliceFlagSeparator: true,
 		OnUsageError:              usageError,
 		ExitErrHandler:            func(*cli.Context, error) {}, // main exits
@@ -233,8 +232,10 @@ func needArgs(c *cli.Context, least, most int) error {
 }
 
 func usageOf(c *cli.Command) string {
-	if len(c.Flags) == 0 {
-		return c.ArgsUsage
+	for _, f := range c.Flags {
+		if f != cli.HelpFlag {
+			return "[options] " + c.ArgsUsage
+		}
 	}
-	return "[options] " + c.ArgsUsage
+	return c.ArgsUsage
 }

@@ -78,7 +78,7 @@ func (p *peapod) complete(words []string) []string {
 			p.root = root
 		}
 		n := skipFlags(flags, before)
-		if n > 0 && n == len(before) && takesValue(flags, before[n-1]) {
+		if n > 0 && n == len(before) && wantsValue(flags, before[n-1]) {
 			return nil
 		}
 		before = before[n:]
@@ -136,8 +136,8 @@ func flagNames(flags []cli.Flag) []string {
 func (p *peapod) leafCompletions(path []string, c *cli.Command, before []string, last string) []string {
 	given := 0
 	for len(before) > 0 {
-		n := flagWords(c.Flags, before)
-		if n == 1 && len(before) == 1 && takesValue(c.Flags, before[0]) && !strings.Contains(before[0], "=") {
+		_, n := option(c.Flags, before)
+		if n == 1 && len(before) == 1 && wantsValue(c.Flags, before[0]) {
 			return nil // an option's value
 		}
 		if n == 0 {

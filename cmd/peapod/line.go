@@ -19,8 +19,18 @@ var verbatim = map[string]int{"exec": 1, "pod exec": 1}
 func arrange(app *cli.App, args []string) (line, path []string, err error) {
 	commands, flags := app.Commands, app.Flags
 	for {
-		n := skipFlags(flags, args)
-		line, args = append(line, args[:n]...), args[n:]
+		for len(args) > 0 {
+			words, n := option(flags, args)
+			if n == 0 {
+				break
+			}
+			name, _, _ := strings.Cut(strings.TrimLeft(words[0], "-"), "=")
+			if findFlag(flags, name) == nil && name != "help" && name != "h" {
+				// What follows it may be its value, or the command.
+				return line, path, unknownOption(strings.Join(append([]string{"peapod"}, path...), " "), name, flags)
+			}
+			line, args = append(line, words...), args[n:]
+		}
 		if len(args) == 0 {
 			return line, path, nil
 		}
@@ -56,7 +66,7 @@ func arrangeLeaf(c *cli.Command, path string, args []string) []string {
 	leading, stops := verbatim[path]
 	var options, rest []string
 	for len(args) > 0 {
-		switch n := flagWords(c.Flags, args); {
+		switch words, n := option(c.Flags, args); {
 		case args[0] == "--":
 			rest = append(rest, args[1:]...)
 			args = nil
@@ -66,7 +76,7 @@ func arrangeLeaf(c *cli.Command, path string, args []string) []string {
 		case n == 0:
 			rest, args = append(rest, args[0]), args[1:]
 		default:
-			options, args = append(options, args[:n]...), args[n:]
+			options, args = append(options, words...), args[n:]
 		}
 	}
 	return append(append(options, "--"), rest...)
@@ -75,7 +85,7 @@ func arrangeLeaf(c *cli.Command, path string, args []string) []string {
 // skipFlags counts the words before the first that is no option.
 func skipFlags(flags []cli.Flag, args []string) (n int) {
 	for n < len(args) {
-		k := flagWords(flags, args[n:])
+		_, k := option(flags, args[n:])
 		if k == 0 {
 			break
 		}
@@ -84,29 +94,66 @@ func skipFlags(flags []cli.Flag, args []string) (n int) {
 	return n
 }
 
-// flagWords counts the words that the option at args[0] consists of: 0 where
-// that is an argument, 2 where the option's value is the word behind it.
-func flagWords(flags []cli.Flag, args []string) int {
+// option takes the option at the beginning of args apart, or returns 0 where
+// an argument stands there, else how many words it has: 2 where its value is
+// the second. The words returned have the option's first name, since the flag
+// library refuses -e and --env in one line, and one option each for -it.
+func option(flags []cli.Flag, args []string) (words []string, n int) {
 	word := args[0]
 	if len(word) < 2 || word[0] != '-' || word == "--" {
-		return 0
+		return nil, 0
 	}
-	if !strings.Contains(word, "=") && len(args) > 1 && takesValue(flags, word) {
-		return 2
+	name, value, hasValue := strings.Cut(strings.TrimLeft(word, "-"), "=")
+	f := findFlag(flags, name)
+	if f == nil && !strings.HasPrefix(word, "--") && !hasValue {
+		if letters, last := splitLetters(flags, name); last != nil {
+			words, f = letters, last
+		}
 	}
-	return 1
+	switch {
+	case f == nil: // to be complained about later
+		return []string{word}, 1
+	case hasValue:
+		return append(words, dashed(f.Names()[0])+"="+value), 1
+	case len(args) > 1 && takesValue(f):
+		return append(words, dashed(f.Names()[0]), args[1]), 2
+	}
+	return append(words, dashed(f.Names()[0])), 1
 }
 
-// takesValue tells whether the option needs a value. Of several letters in one
-// word (-it) the last may.
-func takesValue(flags []cli.Flag, word string) bool {
+// splitLetters takes -abc for -a -b -c, of which only the last may have a
+// value, and returns the last apart; nil where that does not fit.
+func splitLetters(flags []cli.Flag, letters string) (words []string, last cli.Flag) {
+	for i, r := range letters {
+		f := findFlag(flags, string(r))
+		if f == nil || i < len(letters)-1 && takesValue(f) {
+			return nil, nil
+		}
+		if i == len(letters)-1 {
+			return words, f
+		}
+		words = append(words, dashed(f.Names()[0]))
+	}
+	return nil, nil
+}
+
+func takesValue(f cli.Flag) bool {
+	v, ok := f.(cli.DocGenerationFlag)
+	return ok && v.TakesValue()
+}
+
+// wantsValue tells whether the last word of a line is an option whose value
+// would be the next.
+func wantsValue(flags []cli.Flag, word string) bool {
+	if len(word) < 2 || word[0] != '-' || strings.Contains(word, "=") {
+		return false
+	}
 	name := strings.TrimLeft(word, "-")
 	f := findFlag(flags, name)
 	if f == nil && !strings.HasPrefix(word, "--") {
-		f = findFlag(flags, name[len(name)-1:])
+		_, f = splitLetters(flags, name)
 	}
-	value, ok := f.(cli.DocGenerationFlag)
-	return ok && value.TakesValue()
+	return f != nil && takesValue(f)
 }
 
 func findFlag(flags []cli.Flag, name string) cli.Flag {
@@ -134,19 +181,21 @@ func unknownCommand(path []string, name string, commands []*cli.Command) error {
 
 // usageError says what is wrong with the options in one line.
 func usageError(c *cli.Context, err error, _ bool) error {
-	where := "peapod"
-	flags := c.App.Flags
+	where, flags := "peapod", c.App.Flags
 	if c.Command != nil && c.Command.HelpName != "" {
 		where, flags = c.Command.HelpName, c.Command.Flags
 	}
-	name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
-	if !unknown {
-		return fmt.Errorf("%s: %w (%s --help lists the options)", commandName(where), err, where)
+	if name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); unknown {
+		return unknownOption(where, name, flags)
 	}
+	return fmt.Errorf("%s: %w (%s --help lists the options)", commandName(where), err, where)
+}
+
+func unknownOption(where, name string, flags []cli.Flag) error {
 	var names []string
 	for _, f := range flags {
-		if v, ok := f.(cli.VisibleFlag); ok && v.IsVisible() {
-			names = append(names, f.Names()...)
+		if v, ok := f.(cli.VisibleFlag); ok && v.IsVisible() && len(name) > 1 {
+			names = append(names, f.Names()[0])
 		}
 	}
 	return fmt.Errorf("%s: there is no option %s%s (%s --help lists them)", commandName(where), dashed(name), didYouMean(name, "--", names), where)

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestArrange(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                                    "",
+		"list":                                "list --",
+		"--root /r list -q":                   "--root /r list --quiet --",
+		"--root=/r --debug list":              "--root=/r --debug list --",
+		"delete ID --force":                   "delete --force -- ID",
+		"kill ID KILL -a":                     "kill --all -- ID KILL",
+		"run ID -b /b -d":                     "run --bundle /b --detach -- ID",
+		"run -db /b ID":                       "run --detach --bundle /b -- ID",
+		"run -b=/b ID":                        "run --bundle=/b -- ID",
+		"run -- -d":                           "run -- -d",
+		"run --nope ID":                       "run --nope -- ID",
+		"run -bd /b":                          "run -bd -- /b", // b needs a value of its own
+		"exec ID ls -t --help":                "exec -- ID ls -t --help",
+		"exec -e A=1 --env B=2 ID -- ls -- x": "exec --env A=1 --env B=2 -- ID ls -- x",
+		"exec -t ID -t":                       "exec --tty -- ID -t",
+		"exec -p f ID":                        "exec --process f -- ID",
+		"pod run F -d --name x":               "pod run --detach --name x -- F",
+		"pod exec -it P sh -c x":              "pod exec --stdin --tty -- P sh -c x",
+		"pod exec P -c kv -- sh -c x":         "pod exec --container kv -- P sh -c x",
+		"pod logs P -fn 3":                    "pod logs --follow --tail 3 -- P",
+		"pod stop -t -1 P":                    "pod stop --time -1 -- P",
+		"help exec":                           "exec -- --help",
+		"help":                                "--help",
+		"help pod run":                        "pod run -- --help",
+	} {
+		line, _, err := arrange(newPeapod().app(""), strings.Fields(in))
+		if got := strings.Join(line, " "); got != want || err != nil {
+			t.Errorf("%s:\n got %s (%v)\nwant %s", in, got, err, want)
+		}
+	}
+}
+
+func TestUnknownNames(t *testing.T) {
+	for in, want := range map[string]string{
+		"lsit":                    `there is no command "lsit": did you mean list? (peapod --help lists them)`,
+		"xyzzy":                   `there is no command "xyzzy" (peapod --help lists them)`,
+		"pod rn":                  `there is no command "pod rn": did you mean run? (peapod pod --help lists them)`,
+		"pod demo":                `there is no command "pod demo" (peapod pod --help lists them)`,
+		"run --bundel x":          `run: there is no option --bundel: did you mean --bundle? (peapod run --help lists them)`,
+		"pod run --nmae x":        `pod run: there is no option --nmae: did you mean --name? (peapod pod run --help lists them)`,
+		"--rot x list":            `peapod: there is no option --rot: did you mean --root? (peapod --help lists them)`,
+		"run -x":                  `run: there is no option -x (peapod run --help lists them)`,
+		"run --preserve-fds=x ID": `run: invalid value "x" for flag -preserve-fds: parse error (peapod run --help lists the options)`,
+		"delete":                  `delete: an argument is missing; usage: peapod delete [options] ID`,
+		"start a b":               `start: there are 2 arguments; usage: peapod start ID`,
+	} {
+		p := newPeapod()
+		err := p.main(t.Context(), strings.Fields(in))
+		if err == nil || err.Error() != want {
+			t.Errorf("%s:\n got %v\nwant %s", in, err, want)
+		}
+	}
+}
+
+func TestComplete(t *testing.T) {
+	root := t.TempDir()
+	t.Setenv("PEAPOD_ROOT", root)
+	makeDirs(t, root, "containers/web1", "containers/web2", "containers/db", "pods/hello")
+	other := t.TempDir()
+	makeDirs(t, other, "containers/elsewhere")
+	for in, want := range map[string]string{
+		"":                           "completion create delete exec kill list plan pod ps run spec start state",
+		"st":                         "start state",
+		"--ro":                       "--root",
+		"--root ":                    "",
+		"delete ":                    "db web1 web2",
+		"delete web":                 "web1 web2",
+		"delete --force w":           "web1 web2",
+		"delete web1 ":               "",
+		"delete --":                  "--force --help",
+		"--root " + other + " kill ": "elsewhere",
+		"exec web1 ":                 "",
+		"exec web1 -":                "",
+		"exec --env ":                "",
+		"exec --env A=1 w":           "web1 web2",
+		"run ":                       "",
+		"run --no-p":                 "--no-pivot",
+		"run --bundle ":              "",
+		"pod ":                       "exec inspect logs port ps rm run stop wait",
+		"pod l":                      "logs",
+		"pod stop ":                  "hello",
+		"pod stop hello ":            "",
+		"pod run ":                   "",
+		"pod exec h":                 "hello",
+		"nope ":                      "",
+		"completion ":                "bash fish zsh",
+		"completion z":               "zsh",
+	} {
+		words := strings.Split(in, " ")
+		if got := strings.Join(newPeapod().complete(words), " "); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+	if got := newPeapod().complete(nil); !slices.Contains(got, "run") {
+		t.Errorf("without a word: %q", got)
+	}
+}
