@@ -1,18 +1,18 @@
 package runtime
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/internal/strict"
 )
 
 // LoadSpec reads the configuration of the bundle dir (runtime-spec, "Bundle").
-// Errors name the file, the line and the field.
+// Errors name file, line, column and field. Fields that the specification does
+// not know are ignored, as it demands ("Extensibility").
 func LoadSpec(dir string) (*specs.Spec, error) {
 	path := filepath.Join(dir, "config.json")
 	data, err := os.ReadFile(path)
@@ -23,7 +23,7 @@ func LoadSpec(dir string) (*specs.Spec, error) {
 		return nil, err
 	}
 	spec := &specs.Spec{}
-	if err := decode(path, data, spec); err != nil {
+	if err := strict.DecodeExtensible(path, data, spec); err != nil {
 		return nil, err
 	}
 	return spec, nil
@@ -36,32 +36,8 @@ func LoadProcess(path string) (*specs.Process, error) {
 		return nil, err
 	}
 	process := &specs.Process{}
-	if err := decode(path, data, process); err != nil {
+	if err := strict.DecodeExtensible(path, data, process); err != nil {
 		return nil, err
 	}
 	return process, nil
-}
-
-// decode gives JSON errors a place. Fields that the specification does not
-// know are allowed by it ("Extensibility").
-func decode(path string, data []byte, into any) error {
-	err := json.Unmarshal(data, into)
-	var syntax *json.SyntaxError
-	var kind *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &syntax):
-		return fmt.Errorf("%s:%s: %w", path, position(data, syntax.Offset), err)
-	case errors.As(err, &kind):
-		return fmt.Errorf("%s:%s: %s: %s where a %s belongs", path, position(data, kind.Offset), kind.Field, kind.Value, kind.Type)
-	case err != nil:
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return nil
-}
-
-// position is "line:column" of the byte before offset.
-func position(data []byte, offset int64) string {
-	before := data[:min(max(offset-1, 0), int64(len(data)))]
-	line := bytes.Count(before, []byte("\n")) + 1
-	return fmt.Sprintf("%d:%d", line, len(before)-bytes.LastIndexByte(before, '\n'))
 }

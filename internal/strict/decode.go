@@ -1,6 +1,7 @@
 package strict
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -40,76 +41,128 @@ type Refusal struct {
 // pointers, slices, maps from strings, strings, booleans, integers, and types
 // that implement Unmarshaler on their pointer. The error is an *Errors.
 func (d *Document) Decode(into any) error {
-	dec := decoder{d: d, fields: map[reflect.Type][]field{}}
-	dec.value(d.Root, "", reflect.ValueOf(into).Elem())
+	dec := decoder{d: d}
+	dec.value(d.Root, reflect.ValueOf(into).Elem())
 	return dec.errs.Err()
 }
 
 type decoder struct {
-	d      *Document
-	errs   Errors
-	fields map[reflect.Type][]field
+	d       *Document
+	lenient bool // see DecodeExtensible
+	errs    Errors
+	path    []step
+	types   []structType
 }
 
-// field is one field of a struct type.
-type field struct {
-	name  string
-	index int
+// step leads from a value to one in it. The path is put into words only where
+// there is an error.
+type step struct {
+	kind  Kind   // Object: a field; List: an entry; String: a key of a map
+	key   string // of an object or a map
+	index int    // of a list
 }
 
-func (d *decoder) fail(n *Node, path, format string, args ...any) {
-	d.failAt(n.Line, n.Column, path, format, args...)
+// field renders the present path.
+func (d *decoder) field() string {
+	path := ""
+	for _, s := range d.path {
+		switch s.kind {
+		case Object:
+			path = join(path, s.key)
+		case List:
+			path = joinIndex(path, s.index)
+		default:
+			path = joinKey(path, s.key)
+		}
+	}
+	return path
+}
+
+func (d *decoder) fail(n *Node, format string, args ...any) {
+	d.failAt(n.Line, n.Column, d.field(), format, args...)
 }
 
 func (d *decoder) failAt(line, column int, path, format string, args ...any) {
 	d.errs.Add(&Error{File: d.d.File, Line: line, Column: column, Field: path, Err: fmt.Errorf(format, args...)})
 }
 
-func (d *decoder) value(n *Node, path string, v reflect.Value) {
+// inner decodes a value inside of the present one.
+func (d *decoder) inner(s step, n *Node, v reflect.Value) {
+	d.path = append(d.path, s)
+	d.value(n, v)
+	d.path = d.path[:len(d.path)-1]
+}
+
+func (d *decoder) value(n *Node, v reflect.Value) {
 	if n.Kind == Null {
+		if d.lenient {
+			setNull(v)
+		}
 		return
 	}
-	if u, ok := v.Addr().Interface().(Unmarshaler); ok {
-		if err := u.UnmarshalNode(n); err != nil {
-			d.fail(n, path, "%w", err)
-		}
+	if d.custom(n, v) {
 		return
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
-		v.Set(reflect.New(v.Type().Elem()))
-		d.value(n, path, v.Elem())
+		if v.IsNil() {
+			v.Set(reflect.New(v.Type().Elem()))
+		}
+		d.value(n, v.Elem())
 	case reflect.Struct:
-		if d.is(n, path, Object) {
-			d.object(n, path, v)
+		if d.is(n, Object) {
+			d.object(n, v)
 		}
 	case reflect.Map:
-		if d.is(n, path, Object) {
-			d.mapping(n, path, v)
+		if d.is(n, Object) {
+			d.mapping(n, v)
 		}
 	case reflect.Slice:
-		if d.is(n, path, List) {
-			d.list(n, path, v)
+		if d.is(n, List) {
+			d.list(n, v)
 		}
 	case reflect.String:
-		if d.is(n, path, String) {
-			d.string(n, path, v)
+		if d.is(n, String) {
+			d.string(n, v)
 		}
 	case reflect.Bool:
-		if d.is(n, path, Bool) {
+		if d.is(n, Bool) {
 			v.SetBool(n.Text == "true")
 		}
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		if d.is(n, path, Number) {
-			d.integer(n, path, v)
+		if d.is(n, Number) {
+			d.integer(n, v)
+		}
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		if d.is(n, Number) {
+			d.unsigned(n, v)
+		}
+	case reflect.Interface:
+		if plain := d.plain(n); plain != nil {
+			v.Set(reflect.ValueOf(plain))
 		}
 	default:
 		panic("strict: cannot decode into " + v.Type().String())
 	}
 }
 
+// custom decodes into types that have a notation of their own.
+func (d *decoder) custom(n *Node, v reflect.Value) bool {
+	if d.lenient {
+		return d.text(n, v)
+	}
+	u, ok := v.Addr().Interface().(Unmarshaler)
+	if !ok {
+		return false
+	}
+	if err := u.UnmarshalNode(n); err != nil {
+		d.fail(n, "%w", err)
+	}
+	return true
+}
+
 // is refuses a value of the wrong kind.
-func (d *decoder) is(n *Node, path string, want Kind) bool {
+func (d *decoder) is(n *Node, want Kind) bool {
 	if n.Kind == want {
 		return true
 	}
@@ -117,83 +170,111 @@ func (d *decoder) is(n *Node, path string, want Kind) bool {
 	switch {
 	case want == String && (n.Kind == Number || n.Kind == Bool):
 		remedy = "; put it into quotes"
-	case want == Number && n.Kind == String && numberEnd([]byte(n.Text), 0) == len(n.Text) && n.Text != "",
+	case want == Number && n.Kind == String && numberEnd(n.Text, 0) == len(n.Text) && n.Text != "",
 		want == Bool && n.Kind == String && (n.Text == "true" || n.Text == "false"):
 		remedy = "; leave out the quotes"
-	case want == List && path != "":
+	case want == List && len(d.path) > 0:
 		remedy = "; put it into [ ]"
 	}
-	d.fail(n, path, "found %s, expected %s%s", n.describe(), want, remedy)
+	d.fail(n, "found %s, expected %s%s", n.describe(), want, remedy)
 	return false
 }
 
-func (d *decoder) string(n *Node, path string, v reflect.Value) {
-	if strings.IndexByte(n.Text, 0) >= 0 {
-		d.fail(n, path, "found a NUL character in the string %s; no name, argument or path can hold one", quote(n.Text))
+func (d *decoder) string(n *Node, v reflect.Value) {
+	if !d.lenient && strings.IndexByte(n.Text, 0) >= 0 {
+		d.fail(n, "found a NUL character in the string %s; no name, argument or path can hold one", quote(n.Text))
 		return
 	}
 	v.SetString(n.Text)
 }
 
-func (d *decoder) integer(n *Node, path string, v reflect.Value) {
+func (d *decoder) integer(n *Node, v reflect.Value) {
 	i, err := strconv.ParseInt(n.Text, 10, 64)
-	if err != nil && strings.ContainsAny(n.Text, ".eE") {
-		d.fail(n, path, "found %s, expected a whole number", shorten(n.Text))
+	if err == nil && !v.OverflowInt(i) {
+		v.SetInt(i)
 		return
 	}
-	if err != nil || v.OverflowInt(i) {
-		d.fail(n, path, "found %s, which is out of range", shorten(n.Text))
-		return
-	}
-	v.SetInt(i)
+	d.misfit(n, err)
 }
 
-func (d *decoder) list(n *Node, path string, v reflect.Value) {
+func (d *decoder) unsigned(n *Node, v reflect.Value) {
+	i, err := strconv.ParseUint(n.Text, 10, 64)
+	if err == nil && !v.OverflowUint(i) {
+		v.SetUint(i)
+		return
+	}
+	d.misfit(n, err)
+}
+
+// misfit says why a number does not fit its field, given what strconv said.
+func (d *decoder) misfit(n *Node, err error) {
+	switch {
+	case err != nil && strings.ContainsAny(n.Text, ".eE"):
+		d.fail(n, "found %s, expected a whole number", shorten(n.Text))
+	case errors.Is(err, strconv.ErrSyntax):
+		d.fail(n, "found %s, expected a number that is not negative", shorten(n.Text))
+	default:
+		d.fail(n, "found %s, which is out of range", shorten(n.Text))
+	}
+}
+
+func (d *decoder) list(n *Node, v reflect.Value) {
 	// An empty list stays distinct from an absent one.
-	list := reflect.MakeSlice(v.Type(), len(n.Items), len(n.Items))
+	list := makeList(v, len(n.Items))
 	for i, item := range n.Items {
-		at := joinIndex(path, i)
-		if item.Kind == Null {
-			d.fail(item, at, "found null; leave the entry out")
+		if item.Kind == Null && !d.lenient {
+			d.failAt(item.Line, item.Column, joinIndex(d.field(), i), "found null; leave the entry out")
 			continue
 		}
-		d.value(item, at, list.Index(i))
+		d.inner(step{kind: List, index: i}, item, list.Index(i))
 	}
 	v.Set(list)
 }
 
-func (d *decoder) mapping(n *Node, path string, v reflect.Value) {
-	m := reflect.MakeMapWithSize(v.Type(), len(n.Members))
+// makeList returns a list of n entries. What a list of the same name above had
+// in its place stays in it, as encoding/json has it.
+func makeList(v reflect.Value, n int) reflect.Value {
+	if n > 0 && n <= v.Cap() {
+		return v.Slice(0, n)
+	}
+	list := reflect.MakeSlice(v.Type(), n, n)
+	if n > 0 && v.Cap() > 0 {
+		reflect.Copy(list, v.Slice(0, v.Cap()))
+	}
+	return list
+}
+
+func (d *decoder) mapping(n *Node, v reflect.Value) {
+	if v.IsNil() {
+		v.Set(reflect.MakeMapWithSize(v.Type(), len(n.Members)))
+	}
 	for i := range n.Members {
 		member := &n.Members[i]
 		element := reflect.New(v.Type().Elem()).Elem()
-		d.value(member.Value, joinKey(path, member.Key), element)
-		m.SetMapIndex(reflect.ValueOf(member.Key).Convert(v.Type().Key()), element)
+		d.inner(step{kind: String, key: member.Key}, member.Value, element)
+		v.SetMapIndex(reflect.ValueOf(member.Key).Convert(v.Type().Key()), element)
 	}
-	v.Set(m)
 }
 
-func (d *decoder) object(n *Node, path string, v reflect.Value) {
+func (d *decoder) object(n *Node, v reflect.Value) {
 	fields := d.fieldsOf(v.Type())
-next:
 	for i := range n.Members {
 		m := &n.Members[i]
-		for _, f := range fields {
-			if f.name == m.Key {
-				d.value(m.Value, join(path, m.Key), v.Field(f.index))
-				continue next
-			}
+		if f := d.find(fields, m.Key); f != nil {
+			d.inner(step{kind: Object, key: m.Key}, m.Value, v.FieldByIndex(f.index))
+		} else if !d.lenient {
+			d.unknown(m, v, fields)
 		}
-		d.unknown(m, path, v, fields)
 	}
 }
 
 // unknown reports a field that the struct does not have, unless its value says nothing.
-func (d *decoder) unknown(m *Member, path string, v reflect.Value, fields []field) {
+func (d *decoder) unknown(m *Member, v reflect.Value, fields []field) {
 	var refusals map[string]Refusal
 	if r, ok := v.Interface().(Refuser); ok {
 		refusals = r.Refusals()
 	}
+	path := d.field()
 	at := join(path, m.Key)
 	if refusal, ok := refusals[m.Key]; ok {
 		empty := m.Value.Kind == Null || m.Value.Kind == List && len(m.Value.Items) == 0
@@ -201,7 +282,7 @@ func (d *decoder) unknown(m *Member, path string, v reflect.Value, fields []fiel
 			return
 		}
 		if refusal.Unless != "" {
-			d.fail(m.Value, at, "found %s: %s; leave the field out", m.Value.describe(), refusal.Reason)
+			d.failAt(m.Value.Line, m.Value.Column, at, "found %s: %s; leave the field out", m.Value.describe(), refusal.Reason)
 			return
 		}
 		d.failAt(m.Line, m.Column, at, "%s; leave the field out", refusal.Reason)
@@ -220,20 +301,4 @@ func (d *decoder) unknown(m *Member, path string, v reflect.Value, fields []fiel
 		known = ""
 	}
 	d.failAt(m.Line, m.Column, join(path, shorten(m.Key)), "unknown field%s", known)
-}
-
-// fieldsOf returns the fields of a struct type that have a json name.
-func (d *decoder) fieldsOf(t reflect.Type) []field {
-	if fields, ok := d.fields[t]; ok {
-		return fields
-	}
-	fields := make([]field, 0, t.NumField())
-	for i := range t.NumField() {
-		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-		if name != "" && name != "-" {
-			fields = append(fields, field{name, i})
-		}
-	}
-	d.fields[t] = fields
-	return fields
 }

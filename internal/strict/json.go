@@ -11,12 +11,18 @@ import (
 // jsonParser is a recursive descent over the whole text. encoding/json's
 // tokens would do, but they lose the position of what is wrong between two
 // tokens, and their errors do not say what to do about it.
+//
+// Most processes parse one small file and no more, so what counts is what the
+// first use costs: strings are parts of the one copy of the text, and nodes are
+// made by the dozen.
 type jsonParser struct {
-	file  string
-	data  []byte
-	pos   int
-	depth int
-	errs  *Errors
+	file    string
+	data    string
+	pos     int
+	depth   int
+	lenient bool // as encoding/json: see DecodeExtensible
+	errs    *Errors
+	nodes   []Node // to be handed out
 
 	// The position that at() computed last; it only ever moves on, which keeps
 	// counting lines linear.
@@ -27,7 +33,11 @@ type jsonParser struct {
 var errSyntax = errors.New("syntax error")
 
 func parseJSON(file string, data []byte) (*Node, *Errors) {
-	p := &jsonParser{file: file, data: data, errs: &Errors{}, line: 1, column: 1}
+	p := &jsonParser{file: file, data: string(data), errs: &Errors{}, line: 1, column: 1}
+	return p.document()
+}
+
+func (p *jsonParser) document() (*Node, *Errors) {
 	p.space()
 	root, err := p.value()
 	if err == nil {
@@ -62,7 +72,7 @@ func (p *jsonParser) found() string {
 	if p.pos >= len(p.data) {
 		return "the end of the file"
 	}
-	r, _ := utf8.DecodeRune(p.data[p.pos:])
+	r, _ := utf8.DecodeRuneInString(p.data[p.pos:])
 	return strconv.QuoteRune(r)
 }
 
@@ -85,8 +95,18 @@ func (p *jsonParser) peek() byte {
 	return 0
 }
 
+// node returns a fresh node.
+func (p *jsonParser) node() *Node {
+	if len(p.nodes) == 0 {
+		p.nodes = make([]Node, 32)
+	}
+	n := &p.nodes[0]
+	p.nodes = p.nodes[1:]
+	return n
+}
+
 func (p *jsonParser) value() (*Node, error) {
-	n := &Node{}
+	n := p.node()
 	n.Line, n.Column = p.at(p.pos)
 	var err error
 	switch c := p.peek(); {
@@ -116,8 +136,12 @@ func (p *jsonParser) value() (*Node, error) {
 
 // nested parses a list or an object, one level deeper.
 func (p *jsonParser) nested(n *Node, parse func(*Node) error) error {
-	if p.depth++; p.depth > MaxDepth {
-		return p.fail("lists and objects nest more than %d deep", MaxDepth)
+	limit := MaxDepth
+	if p.lenient {
+		limit = maxDepthExtensible
+	}
+	if p.depth++; p.depth > limit {
+		return p.fail("lists and objects nest more than %d deep", limit)
 	}
 	p.pos++
 	p.space()
@@ -127,7 +151,7 @@ func (p *jsonParser) nested(n *Node, parse func(*Node) error) error {
 }
 
 func (p *jsonParser) object(n *Node) error {
-	keys := map[string]int{}
+	var seen lines
 	for first := true; ; first = false {
 		if p.peek() == '}' && first {
 			p.pos++
@@ -137,17 +161,41 @@ func (p *jsonParser) object(n *Node) error {
 		if err != nil {
 			return err
 		}
-		if line, ok := keys[m.Key]; ok {
+		if p.lenient {
+			n.Members = append(n.Members, m)
+		} else if line := seen.find(n, m.Key); line == 0 {
+			n.Members = append(n.Members, m)
+		} else {
 			p.errs.Add(&Error{File: p.file, Line: m.Line, Column: m.Column,
 				Err: fmt.Errorf("duplicate field %s; it is on line %d already", quote(m.Key), line)})
-		} else {
-			keys[m.Key] = m.Line
-			n.Members = append(n.Members, m)
 		}
 		if done, err := p.separator('}', "object"); done || err != nil {
 			return err
 		}
 	}
+}
+
+// lines finds the line of a key among the members of one object: few are looked
+// through, many get a map.
+type lines map[string]int
+
+func (l *lines) find(n *Node, key string) int {
+	const few = 16
+	if len(n.Members) <= few {
+		for i := range n.Members {
+			if n.Members[i].Key == key {
+				return n.Members[i].Line
+			}
+		}
+		return 0
+	}
+	if *l == nil {
+		*l = lines{}
+	}
+	for _, m := range n.Members[len(*l):] {
+		(*l)[m.Key] = m.Line
+	}
+	return (*l)[key]
 }
 
 func (p *jsonParser) member(first bool) (m Member, err error) {
@@ -217,7 +265,7 @@ func (p *jsonParser) word(n *Node) error {
 	for end < len(p.data) && (p.data[end]|0x20 >= 'a' && p.data[end]|0x20 <= 'z' || p.data[end] >= '0' && p.data[end] <= '9') {
 		end++
 	}
-	switch word := string(p.data[p.pos:end]); word {
+	switch word := p.data[p.pos:end]; word {
 	case "true", "false":
 		n.Kind, n.Text = Bool, word
 	case "null":
@@ -235,7 +283,7 @@ func (p *jsonParser) number() (string, error) {
 	if end == p.pos {
 		return "", p.fail("this is not a number of JSON: no leading zeros, digits on both sides of the point")
 	}
-	text := string(p.data[p.pos:end])
+	text := p.data[p.pos:end]
 	if end < len(p.data) {
 		if c := p.data[end]; c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' || c == '.' {
 			return "", p.fail("found something else right after the number %s; put strings into double quotes", shorten(text))
@@ -246,7 +294,7 @@ func (p *jsonParser) number() (string, error) {
 }
 
 // numberEnd returns where the number that begins at start ends, or start.
-func numberEnd(data []byte, start int) int {
+func numberEnd(data string, start int) int {
 	digits := func(i int) int {
 		for i < len(data) && data[i] >= '0' && data[i] <= '9' {
 			i++
@@ -291,7 +339,7 @@ func (p *jsonParser) string() (string, error) {
 		switch c := p.data[i]; {
 		case c == '"':
 			p.pos = i + 1
-			return string(p.data[start:i]), nil
+			return p.data[start:i], nil
 		case c == '\\':
 			return p.escaped(start, i)
 		case c < ' ':
@@ -311,7 +359,7 @@ func (p *jsonParser) control(offset int) error {
 
 // escaped reads the rest of a string whose first backslash is at i.
 func (p *jsonParser) escaped(start, i int) (string, error) {
-	text := append([]byte(nil), p.data[start:i]...)
+	text := []byte(p.data[start:i])
 	for i < len(p.data) {
 		switch c := p.data[i]; {
 		case c == '"':
@@ -323,7 +371,7 @@ func (p *jsonParser) escaped(start, i int) (string, error) {
 			text = append(text, c)
 			i++
 		default:
-			r, next := escape(p.data, i)
+			r, next := escape(p.data, i, p.lenient)
 			if next == i {
 				p.pos = i
 				return "", p.fail(`unknown escape in a string; JSON has \" \\ \/ \b \f \n \r \t and \u with four hexadecimal digits`)
@@ -335,8 +383,9 @@ func (p *jsonParser) escaped(start, i int) (string, error) {
 	return "", p.fail("the string that begins here has no closing quote")
 }
 
-// escape decodes the escape at i and returns where it ends, or i when it is none.
-func escape(data []byte, i int) (r rune, next int) {
+// escape decodes the escape at i and returns where it ends, or i when it is
+// none. Half a surrogate pair is none, or the replacement character.
+func escape(data string, i int, lenient bool) (r rune, next int) {
 	if i+1 >= len(data) {
 		return 0, i
 	}
@@ -357,10 +406,13 @@ func escape(data []byte, i int) (r rune, next int) {
 		r, next = hex4(data, i)
 		if utf16.IsSurrogate(r) {
 			low, end := hex4(data, next)
-			if r = utf16.DecodeRune(r, low); end == next || r == utf8.RuneError {
-				return 0, i
+			if pair := utf16.DecodeRune(r, low); end > next && pair != utf8.RuneError {
+				return pair, end
 			}
-			return r, end
+			if lenient {
+				return utf8.RuneError, next
+			}
+			return 0, i
 		}
 		return r, next
 	}
@@ -368,11 +420,11 @@ func escape(data []byte, i int) (r rune, next int) {
 }
 
 // hex4 decodes \uXXXX at i and returns where it ends, or i when it is none.
-func hex4(data []byte, i int) (r rune, next int) {
+func hex4(data string, i int) (r rune, next int) {
 	if i+6 > len(data) || data[i] != '\\' || data[i+1] != 'u' {
 		return 0, i
 	}
-	n, err := strconv.ParseUint(string(data[i+2:i+6]), 16, 16)
+	n, err := strconv.ParseUint(data[i+2:i+6], 16, 16)
 	if err != nil {
 		return 0, i
 	}

@@ -205,7 +205,7 @@ func isBoolWord(y *yaml.Node) bool {
 // yamlNumber writes a number of YAML as JSON writes it: 0x1f as 31, .5 as 0.5.
 // A number that is one of JSON already keeps its text, and so its precision.
 func yamlNumber(text string) (string, error) {
-	if numberEnd([]byte(text), 0) == len(text) && text != "" {
+	if numberEnd(text, 0) == len(text) && text != "" {
 		return text, nil
 	}
 	plain := strings.ReplaceAll(text, "_", "")
