@@ -47,6 +47,7 @@ func (r *Runtime) Plan(id string, o *CreateOptions) (*program.Program, error) {
 // create makes the container step by step. Each adds to undo what takes it
 // back.
 func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait bool) (_ *Container, err error) {
+	defer r.unexpect()
 	var undo undo
 	defer func() {
 		if err != nil {
@@ -65,7 +66,7 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 	}
 	defer p.members.close()
 
-	nursery, err := p.members.nursery(o.KillWithParent)
+	nursery, err := r.nursery(p.members, o.KillWithParent)
 	if err != nil {
 		return nil, err
 	}
@@ -260,6 +261,9 @@ type setup struct {
 	child   *os.File        // its pidfd, where it is not the first one
 	ready   func(int) error // called with it before it may go on
 	told    bool
+
+	mu        sync.Mutex // guards child and cancelled
+	cancelled bool
 }
 
 // run answers the program's messages until it has executed the command, or
@@ -271,7 +275,7 @@ func (s *setup) run(ctx context.Context) error {
 		}
 	}
 	for {
-		e, err := s.proc.Next(ctx)
+		e, err := s.next(ctx)
 		if err == io.EOF {
 			return s.tell()
 		}
@@ -284,6 +288,34 @@ func (s *setup) run(ctx context.Context) error {
 		if e.Label == syncCreated {
 			return nil
 		}
+	}
+}
+
+// next waits for the next message. A program that forks is not simply killed
+// when ctx ends: a child whose pid was not reported yet could never be reaped.
+func (s *setup) next(ctx context.Context) (program.Event, error) {
+	if !s.members.forks() {
+		return s.proc.Next(ctx)
+	}
+	stop := context.AfterFunc(ctx, s.cancel)
+	defer stop()
+	e, err := s.proc.Next(context.WithoutCancel(ctx))
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return e, err
+}
+
+// cancel ends the process that stays, or lets the first one end by itself:
+// before its fork it does nothing that takes long but wait for us.
+func (s *setup) cancel() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cancelled = true
+	if s.child != nil {
+		unix.PidfdSendSignal(int(s.child.Fd()), unix.SIGKILL, nil, 0)
+	} else {
+		s.proc.Hangup()
 	}
 }
 
@@ -314,7 +346,12 @@ func (s *setup) open(pid int) error {
 	if err != nil {
 		return fmt.Errorf("open the container's process: %w", err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.pid, s.child = pid, os.NewFile(uintptr(fd), "pidfd")
+	if s.cancelled {
+		unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+	}
 	return nil
 }
 

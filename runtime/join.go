@@ -7,7 +7,6 @@ import (
 	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"github.com/peapod/peapod/cgroups"
 	"github.com/peapod/peapod/internal/program"
 	"github.com/peapod/peapod/namespaces"
 	"golang.org/x/sys/unix"
@@ -115,29 +114,10 @@ func (m *membership) inside() bool {
 		m.has(unix.CLONE_NEWUSER) && len(m.join) > 0
 }
 
-// nursery begins to make those new namespaces that need nothing of the
-// container's, while its other parts are made. It is nil where that cannot be.
-func (m *membership) nursery(parentDeath bool) (*namespaces.Nursery, error) {
-	m.born = 0
-	if mode, err := cgroups.HostMode(); err != nil || mode != cgroups.V2 {
-		return nil, nil // there the process is born on a thread in its cgroups
-	}
-	// A nursery's namespaces belong to the caller's user namespace, and its
-	// thread is no parent that lives on.
-	if m.inside() || m.user() || parentDeath {
-		return nil, nil
-	}
-	var kinds []namespaces.Kind
-	for _, k := range []namespaces.Kind{namespaces.Network, namespaces.IPC, namespaces.UTS} {
-		if m.has(uint64(k.Flag())) {
-			kinds = append(kinds, k)
-			m.born |= uint64(k.Flag())
-		}
-	}
-	if len(kinds) == 0 {
-		return nil, nil
-	}
-	return namespaces.Options{Loopback: m.has(unix.CLONE_NEWNET)}.Nursery(kinds...)
+// forks tells whether the program forks: only children are in a pid namespace
+// that was joined, or made without a clone.
+func (m *membership) forks() bool {
+	return m.inside() && (m.has(unix.CLONE_NEWPID) || m.joins(namespaces.PID))
 }
 
 // cloneFlags are those that the process is made with.
@@ -199,7 +179,7 @@ func (m *membership) steps(p *program.Program) {
 	if rest != 0 {
 		p.Call(unix.SYS_UNSHARE, cloneFlags(rest)).For("make", "the namespaces")
 	}
-	if m.has(unix.CLONE_NEWPID) || m.joins(namespaces.PID) {
+	if m.forks() {
 		forkInto(p)
 	}
 }

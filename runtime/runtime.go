@@ -6,6 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
+
+	"github.com/peapod/peapod/namespaces"
 )
 
 // Runtime says where containers are registered and how. The zero value works.
@@ -15,6 +18,8 @@ type Runtime struct {
 	Root string
 	// Log gets what is no error; nil is nowhere.
 	Log *slog.Logger
+
+	expected atomic.Pointer[namespaces.Nursery] // see Expect
 }
 
 // DefaultRoot is /run/peapod for root, $XDG_RUNTIME_DIR/peapod for others.

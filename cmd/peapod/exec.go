@@ -44,6 +44,11 @@ func (p *peapod) exec(c *cli.Context) error {
 	if err := needArgs(c, 1, -1); err != nil {
 		return err
 	}
+	var signals *signals
+	detach := c.Bool("detach")
+	if !detach {
+		signals = catch()
+	}
 	container, err := p.load(c)
 	if err != nil {
 		return err
@@ -52,7 +57,6 @@ func (p *peapod) exec(c *cli.Context) error {
 	if o.Process, err = execProcess(c, container.Spec().Process); err != nil {
 		return err
 	}
-	detach := c.Bool("detach")
 	io, err := p.openStreams(c, o.Process, detach)
 	if err != nil {
 		return err
@@ -63,7 +67,7 @@ func (p *peapod) exec(c *cli.Context) error {
 		_, err := container.Exec(c.Context, o)
 		return err
 	}
-	signals := catch()
+	signals.wait()
 	process, err := container.Exec(c.Context, o)
 	if err != nil {
 		return err

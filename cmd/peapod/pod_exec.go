@@ -67,6 +67,7 @@ func (p *peapod) podExec(c *cli.Context) error {
 	o := &runtime.ExecOptions{Process: &process}
 	io.exec(o)
 	signals := catch()
+	signals.wait()
 	proc, err := container.Exec(c.Context, o)
 	if err != nil {
 		return podError(fmt.Errorf("pod %s: %w", c.Args().First(), err))

@@ -29,11 +29,17 @@ Example: peapod run --bundle ./web web1`,
 }
 
 func (p *peapod) run(c *cli.Context) error {
+	var signals *signals
+	detach := c.Bool("detach")
+	if !detach {
+		signals = catch()
+	}
+	rt := p.runtime()
+	rt.Expect()
 	o, err := p.createOptions(c)
 	if err != nil {
 		return err
 	}
-	detach := c.Bool("detach")
 	io, err := p.openStreams(c, o.Spec.Process, detach)
 	if err != nil {
 		return err
@@ -41,12 +47,12 @@ func (p *peapod) run(c *cli.Context) error {
 	defer io.close()
 	io.create(o)
 	if detach {
-		_, err := p.runtime().Run(c.Context, c.Args().First(), o)
+		_, err := rt.Run(c.Context, c.Args().First(), o)
 		return err
 	}
 	// Signals that come meanwhile wait for the process.
-	signals := catch()
-	container, err := p.runtime().Run(c.Context, c.Args().First(), o)
+	signals.wait()
+	container, err := rt.Run(c.Context, c.Args().First(), o)
 	if err != nil {
 		return err
 	}
@@ -74,7 +80,6 @@ type attended struct {
 // attend passes signals on until the process has ended, and brings its terminal
 // to an end.
 func (p *peapod) attend(io *streams, signals *signals, a attended) (runtime.ExitStatus, error) {
-	defer signals.stop()
 	if err := io.attach(); err != nil {
 		a.signal(unix.SIGKILL)
 		a.wait(context.Background())

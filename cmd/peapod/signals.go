@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -52,31 +54,63 @@ func realTime(name string) (unix.Signal, bool) {
 }
 
 // signals are those that were sent to this process to be passed on.
-type signals struct{ c chan os.Signal }
+type signals struct {
+	c     chan os.Signal
+	ready chan struct{} // closed when the usual ones are caught
+}
 
-// catch begins to collect signals. Those that are about this process itself are
-// left out, and those that its caller had it ignore (nohup).
+// usual are the signals that people and engines send.
+var usual = []unix.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH}
+
+// patience is for how long the unusual signals have their default effect.
+const patience = 50 * time.Millisecond
+
+// catch begins to collect signals, while the caller goes on: each takes Go two
+// changes of threads, 50 µs, so that a container which lives for some
+// milliseconds only goes without the unusual ones. Those that are about this
+// process itself are left out, and those that its caller had it ignore (nohup).
 func catch() *signals {
-	s := &signals{make(chan os.Signal, 64)}
-	var list []os.Signal
-	for n := 1; n <= 64; n++ {
-		switch sig := unix.Signal(n); sig {
-		case unix.SIGKILL, unix.SIGSTOP: // cannot be caught
-		case unix.SIGCHLD:
-		case unix.SIGTTIN, unix.SIGTTOU: // stop this job, where the shell wants that
-		case unix.SIGURG, unix.SIGPROF: // Go's scheduler and profiler
-		case 32, 33: // the C library's
-		default:
-			if !signal.Ignored(sig) {
-				list = append(list, sig)
+	s := &signals{make(chan os.Signal, 64), make(chan struct{})}
+	go func() {
+		s.notify(usual)
+		close(s.ready)
+		time.Sleep(patience)
+		var list []unix.Signal
+		for n := unix.Signal(1); n <= 64; n++ {
+			if forwardable(n) && !slices.Contains(usual, n) {
+				list = append(list, n)
 			}
 		}
-	}
-	signal.Notify(s.c, list...)
+		s.notify(list)
+	}()
 	return s
 }
 
-func (s *signals) stop() { signal.Stop(s.c) }
+func (s *signals) notify(list []unix.Signal) {
+	for _, sig := range list {
+		if !signal.Ignored(sig) {
+			signal.Notify(s.c, sig)
+		}
+	}
+}
+
+// forwardable tells whether a signal is meant for the process that is waited
+// for.
+func forwardable(sig unix.Signal) bool {
+	switch sig {
+	case unix.SIGKILL, unix.SIGSTOP: // cannot be caught
+	case unix.SIGCHLD:
+	case unix.SIGTTIN, unix.SIGTTOU: // stop this job, where the shell wants that
+	case unix.SIGURG, unix.SIGPROF: // Go's scheduler and profiler
+	case 32, 33: // the C library's
+	default:
+		return true
+	}
+	return false
+}
+
+// wait returns when none of the usual signals ends this process any more.
+func (s *signals) wait() { <-s.ready }
 
 // forward calls f with each signal. It returns only when the program ends.
 func (s *signals) forward(f func(unix.Signal)) {
