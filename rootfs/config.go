@@ -46,13 +46,14 @@ type mountOf struct {
 // mounts checks and sorts the spec's mounts.
 func (c *Config) mounts() ([]mountOf, error) {
 	list := make([]mountOf, 0, len(c.Spec.Mounts))
-	for i, m := range c.Spec.Mounts {
+	for _, m := range c.Spec.Mounts {
 		o, err := parseOptions(m.Options)
 		if err == nil {
 			err = checkMount(&m, &o)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("mounts[%d] (%s): %w", i, m.Destination, err)
+			// Not by number: the list may be longer than the user's.
+			return nil, fmt.Errorf("mounts: %s: %w", m.Destination, err)
 		}
 		list = append(list, mountOf{target: clean(m.Destination), kind: m.Type, source: m.Source, options: o})
 	}

@@ -53,7 +53,7 @@ func Open(c *Config) (_ *Sources, err error) {
 			continue
 		}
 		if s.binds[i], err = c.openBind(&mounts[i]); err != nil {
-			return nil, fmt.Errorf("mounts[%d] (%s): %w", i, mounts[i].target, err)
+			return nil, fmt.Errorf("mounts: %s: %w", mounts[i].target, err)
 		}
 	}
 	if c.UserNamespace && ownDev(mounts) {

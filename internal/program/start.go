@@ -156,6 +156,9 @@ func (p *Process) Continue() error {
 	return nil
 }
 
+// Hangup ends the process at its next synchronisation point, if one is left.
+func (p *Process) Hangup() { unix.Shutdown(int(p.report.Fd()), unix.SHUT_WR) }
+
 // Kill sends sig to the process. A process that is gone is no error.
 func (p *Process) Kill(sig unix.Signal) error {
 	err := unix.PidfdSendSignal(int(p.pidfd.Fd()), sig, nil, 0)
