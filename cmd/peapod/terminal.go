@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"sync"
 	"time"
 
@@ -33,6 +34,9 @@ func openTerminal(stdin, stdout, stderr *os.File) (*terminal, error) {
 		return nil, errors.New("the process wants a terminal (process.terminal, exec --tty), but there is none here: " +
 			"run it from a terminal, detach it with --console-socket, or make process.terminal false")
 	}
+	// A reader who leaves must not end this process before it has restored
+	// the terminal. Caught, not ignored: that would be inherited.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("socketpair: %w", err)
