@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/internal/strict"
 )
 
 // The files of a container's directory. state.json says what never changes and
@@ -107,7 +107,7 @@ func (p process) alive() bool {
 }
 
 func (r *record) save(dir string) error {
-	data, err := json.Marshal(r)
+	data, err := strict.Append(nil, r)
 	if err != nil {
 		return err
 	}
@@ -132,8 +132,8 @@ func (r *Runtime) Load(id string) (*Container, error) {
 	if err != nil {
 		return nil, wrap("load", id, err)
 	}
-	if err := json.Unmarshal(data, &c.record); err != nil {
-		return nil, wrap("load", id, fmt.Errorf("%s: %w", filepath.Join(c.dir, stateFile), err))
+	if err := strict.DecodeExtensible(filepath.Join(c.dir, stateFile), data, &c.record); err != nil {
+		return nil, wrap("load", id, err)
 	}
 	if c.process, err = loadProcess(c.dir); err != nil {
 		return nil, wrap("load", id, err)

@@ -14,8 +14,9 @@ type structType struct {
 
 // field is one field of a struct type.
 type field struct {
-	name  string
-	index []int // longer than 1 in an embedded struct
+	name      string
+	index     []int // longer than 1 in an embedded struct
+	omitEmpty bool
 }
 
 // fieldsOf returns the fields of a struct type that have a json name. In the
@@ -37,7 +38,7 @@ func (d *decoder) addFields(fields []field, t reflect.Type, outer []int) []field
 	var embedded []reflect.StructField
 	for i := range t.NumField() {
 		f := t.Field(i)
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		name, option, _ := strings.Cut(f.Tag.Get("json"), ",")
 		switch {
 		case name == "-":
 			continue
@@ -52,7 +53,7 @@ func (d *decoder) addFields(fields []field, t reflect.Type, outer []int) []field
 		if len(outer) > 0 {
 			f.Index = append(outer[:len(outer):len(outer)], f.Index...)
 		}
-		fields = append(fields, field{name, f.Index})
+		fields = append(fields, field{name, f.Index, option == "omitempty"})
 	}
 	for _, f := range embedded {
 		fields = d.addFields(fields, f.Type, append(outer[:len(outer):len(outer)], f.Index...))
