@@ -21,13 +21,12 @@ func (o Options) Nursery(kinds ...Kind) (*Nursery, error) {
 		return nil, fail("make", "namespaces", err)
 	}
 	n := &Nursery{work: make(chan func()), done: make(chan struct{})}
-	go onThread(func() (clean bool) {
+	go onLastThread(func() {
 		n.err = enterNew(kinds, plan)
 		close(n.done)
 		for f := range n.work {
 			f()
 		}
-		return false
 	})
 	return n, nil
 }

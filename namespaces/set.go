@@ -30,10 +30,7 @@ func (o Options) New(kinds ...Kind) (*Set, error) {
 		return nil, fail("make", "namespaces", err)
 	}
 	var set *Set
-	onThread(func() (clean bool) {
-		set, err = unshare(kinds, plan)
-		return false
-	})
+	onLastThread(func() { set, err = unshare(kinds, plan) })
 	return set, err
 }
 

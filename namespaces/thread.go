@@ -1,6 +1,7 @@
 package namespaces
 
 import (
+	"os"
 	"runtime"
 
 	"golang.org/x/sys/unix"
@@ -41,19 +42,40 @@ func (o *outcome) result() error {
 // onThread runs f on a goroutine that is locked to a thread which is not the
 // main thread, and waits for it. The thread is given back if f says that it is
 // clean; otherwise it ends with its goroutine.
-//
-// The main thread is spared for two reasons: /proc/self/ns and /proc/PID/ns
-// show its namespaces to everybody, so they must never change, not even for a
-// moment; and Go parks it instead of ending it, which would keep a namespace
-// alive for as long as the process lives.
-func onThread(f func() (clean bool)) {
+func onThread(f func() (clean bool)) { onThreadBut(isMain, f) }
+
+// onLastThread runs f on a thread that ends with it.
+func onLastThread(f func()) {
+	onThreadBut(isMainOrParent, func() bool { f(); return false })
+}
+
+// isMain tells whether this is the main thread. It is spared for two reasons:
+// /proc/self/ns and /proc/PID/ns show its namespaces to everybody, so they must
+// never change, not even for a moment; and Go parks it instead of ending it,
+// which would keep a namespace alive for as long as the process lives.
+func isMain() bool { return unix.Gettid() == unix.Getpid() }
+
+// isMainOrParent tells whether this thread must not end. Go runs a new goroutine
+// on any thread that is idle, which may be one that started a process with
+// Pdeathsig: the kernel ends that with the thread, not with the parent process
+// (prctl(2)). /proc/PID/task/TID/children has those that a thread started; a
+// kernel without it (CONFIG_PROC_CHILDREN) has no way to tell.
+func isMainOrParent() bool {
+	if isMain() {
+		return true
+	}
+	children, err := os.ReadFile("/proc/thread-self/children")
+	return err == nil && len(children) > 0
+}
+
+func onThreadBut(spared func() bool, f func() (clean bool)) {
 	done := make(chan struct{})
 	go func() {
 		runtime.LockOSThread()
-		if unix.Gettid() == unix.Getpid() {
-			// As long as this goroutine holds the main thread, another one
-			// has to run elsewhere.
-			onThread(f)
+		if spared() {
+			// As long as this goroutine holds the thread, another one has
+			// to run elsewhere.
+			onThreadBut(spared, f)
 			runtime.UnlockOSThread()
 			close(done)
 			return
