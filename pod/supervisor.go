@@ -41,10 +41,11 @@ type Supervisor struct {
 
 	writing sync.Mutex // held while Output is called
 
-	mu     sync.Mutex
-	status PodStatus
-	timer  *time.Timer // of the grace period
-	failed *Result     // the first container that failed
+	mu      sync.Mutex
+	status  PodStatus
+	started bool        // and its status written
+	timer   *time.Timer // of the grace period
+	failed  *Result     // the first container that failed
 }
 
 // Start starts a pod and returns once all of its containers run. The pod goes
@@ -83,16 +84,9 @@ func (s *Supervisor) start(ctx context.Context, resolved []*Resolved) (err error
 			s.release(false)
 		}
 	}()
-	if s.ports, err = s.forward(); err != nil {
-		return err
-	}
-	if err := s.makePlace(); err != nil {
-		return err
-	}
-	if s.volumes, err = s.makeVolumes(); err != nil {
-		return err
-	}
-	if s.set, err = s.pod.namespaces(); err != nil {
+	made := s.makeNamespaces()
+	err = s.makeRest()
+	if err = errors.Join(err, made()); err != nil {
 		return err
 	}
 	s.ports.open(s.set.File(namespaces.Network))
@@ -103,14 +97,43 @@ func (s *Supervisor) start(ctx context.Context, resolved []*Resolved) (err error
 	for _, r := range resolved {
 		s.addWorker(r)
 	}
-	if err := s.register(); err != nil {
+	// Others may see the pod a little later than its processes run.
+	registered := make(chan error, 1)
+	go func() { registered <- s.pod.save(s.place.specFile()) }()
+	err = s.startAll(ctx)
+	if err = errors.Join(err, <-registered); err != nil {
 		return err
 	}
-	if err := s.startAll(ctx); err != nil {
+	s.mu.Lock()
+	s.status.Phase = PodRunning
+	err = s.status.save(s.place.statusFile())
+	s.started = true
+	s.mu.Unlock()
+	return err
+}
+
+// makeNamespaces begins to make the namespaces, for which the kernel takes most
+// of a millisecond. What it returns waits for them.
+func (s *Supervisor) makeNamespaces() (wait func() error) {
+	made := make(chan error, 1)
+	go func() {
+		set, err := s.pod.namespaces()
+		s.set = set
+		made <- err
+	}()
+	return func() error { return <-made }
+}
+
+// makeRest makes what the containers need beside the namespaces.
+func (s *Supervisor) makeRest() (err error) {
+	if s.ports, err = s.forward(); err != nil {
 		return err
 	}
-	s.update(func(status *PodStatus) { status.Phase = PodRunning })
-	return nil
+	if err := s.makePlace(); err != nil {
+		return err
+	}
+	s.volumes, err = s.makeVolumes()
+	return err
 }
 
 func (s *Supervisor) log() *slog.Logger { return s.store.log() }
@@ -139,14 +162,6 @@ func (s *Supervisor) makePlace() error {
 		return err
 	}
 	return s.makeShm()
-}
-
-// register writes what others read of the pod.
-func (s *Supervisor) register() error {
-	if err := s.pod.save(s.place.specFile()); err != nil {
-		return err
-	}
-	return s.status.save(s.place.statusFile())
 }
 
 // startAll starts the containers side by side.
@@ -244,11 +259,14 @@ func (s *Supervisor) result() Result {
 	return Result{}
 }
 
-// update changes the status and tells others.
+// update changes the status and tells others, once the pod has started.
 func (s *Supervisor) update(change func(*PodStatus)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	change(&s.status)
+	if !s.started {
+		return
+	}
 	if err := s.status.save(s.place.statusFile()); err != nil {
 		s.log().Error("the pod's status cannot be written", "error", err)
 	}
