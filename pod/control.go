@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"time"
 
@@ -31,15 +30,14 @@ func (s *Store) Stop(ctx context.Context, name string, grace time.Duration) erro
 	if !p.supervised() {
 		return fmt.Errorf("pod %s: %w (%s)", name, ErrNotRunning, r.Status.Phase)
 	}
-	if err := p.askToStop(r.Status.Supervisor.PID, grace); err != nil {
+	if err := p.askToStop(grace); err != nil {
 		return fmt.Errorf("pod %s: %w", name, err)
 	}
 	return p.awaitEnd(ctx)
 }
 
-// askToStop tells the supervisor. The lock, which it holds, says that the
-// number is still its own.
-func (p place) askToStop(pid int, grace time.Duration) error {
+// askToStop tells the supervisor.
+func (p place) askToStop(grace time.Duration) error {
 	request := []byte("{}")
 	if grace >= 0 {
 		request = fmt.Appendf(nil, `{"gracePeriodSeconds": %g}`, grace.Seconds())
@@ -47,28 +45,7 @@ func (p place) askToStop(pid int, grace time.Duration) error {
 	if err := replaceFile(p.stopFile(), request); err != nil {
 		return err
 	}
-	return p.signal(pid, unix.SIGTERM)
-}
-
-func (p place) signal(pid int, sig unix.Signal) error {
-	if pid <= 0 {
-		return fmt.Errorf("%w: it is not known by which process", ErrRunning)
-	}
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err == unix.ESRCH {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("signal the supervisor, process %d: %w", pid, err)
-	}
-	defer unix.Close(fd)
-	if !p.supervised() {
-		return nil
-	}
-	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil && err != unix.ESRCH {
-		return fmt.Errorf("signal the supervisor, process %d: %w", pid, err)
-	}
-	return nil
+	return p.signal(unix.SIGTERM)
 }
 
 // requestedGrace is what Stop asked of this supervisor, or its spec's period.
@@ -78,39 +55,9 @@ func (s *Supervisor) requestedGrace() time.Duration {
 		s.log().Warn("a request to stop cannot be read", "error", err)
 	}
 	if r.GracePeriodSeconds != nil {
-		return time.Duration(*r.GracePeriodSeconds * float64(time.Second))
+		return max(0, time.Duration(*r.GracePeriodSeconds*float64(time.Second)))
 	}
 	return s.pod.GracePeriod()
-}
-
-// awaitEnd waits until the pod's lock is free: its supervisor has gone.
-func (p place) awaitEnd(ctx context.Context) error {
-	f, err := os.OpenFile(p.lockFile(), os.O_RDONLY, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	free := make(chan error, 1)
-	go func() {
-		for {
-			err := unix.Flock(int(f.Fd()), unix.LOCK_SH)
-			if err != unix.EINTR {
-				f.Close() // before the caller goes on, who may want the lock
-				free <- err
-				return
-			}
-		}
-	}()
-	select {
-	case err := <-free:
-		return err
-	case <-ctx.Done():
-		// The goroutine stays until the lock is free: nothing can
-		// interrupt flock(2).
-		return context.Cause(ctx)
-	}
 }
 
 // Wait waits for the end of a pod and returns its exit status, the first
@@ -147,8 +94,7 @@ func (s *Store) Wait(ctx context.Context, name string) (int, error) {
 // once. Whatever a killed supervisor left behind is removed too. With force a
 // pod that does not exist is no error.
 func (s *Store) Remove(ctx context.Context, name string, force bool) error {
-	r, err := s.Get(name)
-	if err != nil && !force {
+	if _, err := s.Get(name); err != nil && !force {
 		return err
 	}
 	p, err := s.place(name)
@@ -159,7 +105,7 @@ func (s *Store) Remove(ctx context.Context, name string, force bool) error {
 		if !force {
 			return fmt.Errorf("pod %s: %w: stop it first (peapod pod stop %s), or force the removal", name, ErrRunning, name)
 		}
-		if err := p.end(ctx, r); err != nil {
+		if err := p.end(ctx); err != nil {
 			return fmt.Errorf("pod %s: %w", name, err)
 		}
 	}
@@ -182,11 +128,8 @@ func (s *Store) Remove(ctx context.Context, name string, force bool) error {
 
 // end ends the supervisor: by request, and when that does not help within a
 // while by SIGKILL, with which its containers end too.
-func (p place) end(ctx context.Context, r *Record) error {
-	if r == nil {
-		return ErrRunning
-	}
-	if err := p.askToStop(r.Status.Supervisor.PID, 0); err != nil {
+func (p place) end(ctx context.Context) error {
+	if err := p.askToStop(0); err != nil {
 		return err
 	}
 	patient, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -195,7 +138,7 @@ func (p place) end(ctx context.Context, r *Record) error {
 	if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
 		return err
 	}
-	if err := p.signal(r.Status.Supervisor.PID, unix.SIGKILL); err != nil {
+	if err := p.signal(unix.SIGKILL); err != nil {
 		return err
 	}
 	return p.awaitEnd(ctx)

@@ -98,7 +98,7 @@ func Detach(ctx context.Context, d *Detached, command ...string) (name string, a
 		cmd.Wait()
 		return "", nil, &remoteError{answer.Error, answer.ExitCode}
 	}
-	cmd.Process.Release()
+	go cmd.Wait() // in a program that lives longer than the pod
 	return answer.Name, answer.Addrs, nil
 }
 
@@ -133,7 +133,7 @@ func Supervise() int {
 	for {
 		select {
 		case <-signals:
-			s.Stop(s.requestedGrace())
+			s.Stop(-1)
 		case <-s.Done():
 			return s.Wait().ExitCode
 		}

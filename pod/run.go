@@ -41,7 +41,8 @@ type Result struct {
 	Container string
 	// ExitCode is its exit status, 128 and the signal's number where that
 	// ended it; 0 when no container failed. What a container does once the
-	// pod is being stopped is no failure.
+	// pod is being stopped is no failure, nor is what a later run of it made
+	// good.
 	ExitCode int
 }
 
@@ -54,7 +55,7 @@ func Run(ctx context.Context, p *Pod, o *Options) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	stop := context.AfterFunc(ctx, func() { s.Stop(s.pod.GracePeriod()) })
+	stop := context.AfterFunc(ctx, func() { s.Stop(-1) })
 	defer stop()
 	return s.Wait(), nil
 }

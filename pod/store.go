@@ -4,12 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/peapod/peapod/runtime"
 )
@@ -50,6 +50,7 @@ type place struct {
 	name  string
 	state string // $ROOT/pods/<name>
 	data  string // $DATA/pods/<name>
+	group string // of all of its processes
 }
 
 func (p place) lockFile() string   { return filepath.Join(p.state, "lock") }
@@ -69,20 +70,21 @@ func (p place) containerLog(container string) string {
 func (p place) containerID(container string) string { return p.name + "." + container }
 
 // cgroup is the pod's group, above its containers'.
-func (p place) cgroup() string { return "/peapod/" + p.name }
+func (p place) cgroup() string { return p.group }
 
-func (s *Store) root() string {
-	if s.Root != "" {
-		return s.Root
-	}
-	return runtime.DefaultRoot()
-}
+func (s *Store) root() string { return absolute(s.Root, runtime.DefaultRoot()) }
 
-func (s *Store) dataDir() string {
-	if s.Data != "" {
-		return s.Data
+func (s *Store) dataDir() string { return absolute(s.Data, DefaultData) }
+
+// absolute keeps a supervisor that changes its directory from losing its way.
+func absolute(dir, otherwise string) string {
+	if dir == "" {
+		return otherwise
 	}
-	return DefaultData
+	if abs, err := filepath.Abs(dir); err == nil {
+		return abs
+	}
+	return dir
 }
 
 func (s *Store) log() *slog.Logger {
@@ -96,49 +98,28 @@ func (s *Store) place(name string) (place, error) {
 	if err := CheckName(name); err != nil {
 		return place{}, err
 	}
+	root := s.root()
 	return place{
 		name:  name,
-		state: filepath.Join(s.root(), "pods", name),
+		state: filepath.Join(root, "pods", name),
 		data:  filepath.Join(s.dataDir(), "pods", name),
+		group: groupOf(root, name),
 	}, nil
 }
 
+// groupOf is the cgroup of a pod. There is one tree of groups for all stores,
+// and a pod's group is ended before a pod of that name starts: it must not be
+// that of another store's pod.
+func groupOf(root, name string) string {
+	if root != runtime.DefaultRoot() {
+		h := fnv.New32a()
+		io.WriteString(h, root)
+		name = fmt.Sprintf("%s.%08x", name, h.Sum32())
+	}
+	return "/peapod/" + name
+}
+
 func (s *Store) runtime() *runtime.Runtime { return &runtime.Runtime{Root: s.root(), Log: s.Log} }
-
-// lock takes the pod's lock, which its supervisor holds for as long as it
-// lives: a lock that is free tells that there is none. The error is ErrRunning
-// when somebody holds it.
-func (p place) lock() (*os.File, error) {
-	f, err := os.OpenFile(p.lockFile(), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err != unix.EINTR {
-			break
-		}
-	}
-	if err == nil {
-		return f, nil
-	}
-	f.Close()
-	if err == unix.EWOULDBLOCK {
-		return nil, ErrRunning
-	}
-	return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
-}
-
-// supervised tells whether the pod's supervisor lives.
-func (p place) supervised() bool {
-	f, err := os.OpenFile(p.lockFile(), os.O_RDONLY, 0)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	// A shared lock disturbs nobody else who only looks.
-	return unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) == unix.EWOULDBLOCK
-}
 
 // claim registers a pod of this name for the calling process.
 func (s *Store) claim(name string) (place, *os.File, error) {
@@ -159,6 +140,9 @@ func (s *Store) claim(name string) (place, *os.File, error) {
 		return p, nil, fmt.Errorf("pod %s: %w and has ended: remove it (peapod pod rm %s), or choose another name (--name)", name, ErrExist, name)
 	}
 	f, err := p.lock()
+	if err == nil {
+		err = p.sign(f)
+	}
 	if err != nil {
 		os.RemoveAll(p.state)
 		return p, nil, fmt.Errorf("pod %s: %w", name, err)

@@ -209,15 +209,20 @@ func (s *Supervisor) wait() {
 	}
 }
 
-// Stop ends the pod: its containers get SIGTERM, and SIGKILL after grace. It
-// returns at once; a further call with a shorter grace is heeded.
+// Stop ends the pod: its containers get SIGTERM, and SIGKILL after grace. With
+// a negative one that is what Store.Stop asked for, which sent this process
+// SIGTERM, or else the spec's grace period. Stop returns at once; a further
+// call with a shorter grace is heeded.
 func (s *Supervisor) Stop(grace time.Duration) {
+	if grace < 0 {
+		grace = s.requestedGrace()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.timer != nil {
 		s.timer.Stop()
 	}
-	s.timer = time.AfterFunc(max(grace, 0), s.kill)
+	s.timer = time.AfterFunc(grace, s.kill)
 	if s.ports != nil {
 		s.ports.drain(grace)
 	}

@@ -11,23 +11,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watcher waits for changes in directories (inotify(7)).
+// watcher waits for changes of files and in directories (inotify(7)).
 type watcher struct {
 	ctx  context.Context
 	file *os.File
 }
 
-func watch(ctx context.Context, dirs ...string) (*watcher, error) {
+func watch(ctx context.Context, paths ...string) (*watcher, error) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
 		return nil, fmt.Errorf("inotify: %w", err)
 	}
 	w := &watcher{ctx: ctx, file: os.NewFile(uintptr(fd), "inotify")}
 	const changes = unix.IN_MODIFY | unix.IN_MOVED_TO | unix.IN_CREATE | unix.IN_DELETE_SELF | unix.IN_CLOSE_WRITE
-	for _, dir := range dirs {
-		if _, err := unix.InotifyAddWatch(fd, dir, changes); err != nil {
+	for _, path := range paths {
+		if _, err := unix.InotifyAddWatch(fd, path, changes); err != nil {
 			w.close()
-			return nil, fmt.Errorf("watch %s: %w", dir, err)
+			return nil, fmt.Errorf("watch %s: %w", path, err)
 		}
 	}
 	return w, nil

@@ -1,0 +1,155 @@
+package pod
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A pod's supervisor holds the pod's lock for as long as it lives: a lock that
+// is free tells that there is none. It is a lock of the open file (fcntl(2),
+// F_OFD_SETLK), not one of flock(2), since that could only be looked at by taking
+// it, which would be in the way of whoever wants it at that moment.
+
+// lock takes the pod's lock. The error is ErrRunning when somebody holds it.
+func (p place) lock() (*os.File, error) {
+	f, err := os.OpenFile(p.lockFile(), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK})
+		if err != unix.EINTR {
+			break
+		}
+	}
+	switch err {
+	case nil:
+		return f, nil
+	case unix.EAGAIN, unix.EACCES:
+		err = ErrRunning
+	default:
+		err = fmt.Errorf("lock %s: %w", f.Name(), err)
+	}
+	f.Close()
+	return nil, err
+}
+
+// supervised tells whether the pod's supervisor lives.
+func (p place) supervised() bool {
+	f, err := os.OpenFile(p.lockFile(), os.O_RDONLY, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	// Who could share it? Not those whom a supervisor keeps out.
+	l := unix.Flock_t{Type: unix.F_RDLCK}
+	return unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &l) == nil && l.Type == unix.F_WRLCK
+}
+
+// awaitEnd waits until the pod's lock is free: its supervisor has gone.
+func (p place) awaitEnd(ctx context.Context) error {
+	// The supervisor closes the file, or the kernel does it.
+	w, err := watch(ctx, p.lockFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	for p.supervised() {
+		if err := w.wait(time.Second); err != nil {
+			return err
+		}
+		// The lock is free a moment after the file was closed.
+		for pause := 100 * time.Microsecond; pause < 2*time.Millisecond && p.supervised(); pause *= 2 {
+			time.Sleep(pause)
+		}
+	}
+	return nil
+}
+
+// sign writes into the lock's file which process holds the lock: its number and
+// its start time, since numbers are used again.
+func (p place) sign(f *os.File) error {
+	start, err := startTime(os.Getpid())
+	if err == nil {
+		_, err = fmt.Fprintln(f, os.Getpid(), start)
+	}
+	return err
+}
+
+// signal sends a signal to the pod's supervisor. None is no error: then the lock
+// is about to be free.
+func (p place) signal(sig unix.Signal) error {
+	fd, err := p.supervisor()
+	if err != nil || fd < 0 {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil && err != unix.ESRCH {
+		return fmt.Errorf("signal the supervisor: %w", err)
+	}
+	return nil
+}
+
+// supervisor opens the process that supervises the pod, as a pidfd; -1 when
+// there is none: the lock may be held by somebody who removes what it left.
+func (p place) supervisor() (fd int, err error) {
+	var pid int
+	var start uint64
+	for end := time.Now().Add(time.Second); ; time.Sleep(time.Millisecond) {
+		data, err := os.ReadFile(p.lockFile())
+		if errors.Is(err, fs.ErrNotExist) || err == nil && !p.supervised() {
+			return -1, nil
+		}
+		if err != nil {
+			return -1, err
+		}
+		if _, err = fmt.Sscanln(string(data), &pid, &start); err == nil {
+			break
+		}
+		if time.Now().After(end) { // it locks and signs without a pause
+			return -1, fmt.Errorf("%w, it is not known by which process: %s: %w", ErrRunning, p.lockFile(), err)
+		}
+	}
+	if pid == os.Getpid() {
+		return -1, fmt.Errorf("%w by this very process: use Supervisor.Stop", ErrRunning)
+	}
+	fd, err = unix.PidfdOpen(pid, 0)
+	if err == unix.ESRCH {
+		return -1, nil
+	}
+	if err != nil {
+		return -1, fmt.Errorf("open the supervisor, process %d: %w", pid, err)
+	}
+	if now, err := startTime(pid); err != nil || now != start {
+		unix.Close(fd)
+		return -1, nil
+	}
+	return fd, nil
+}
+
+// startTime of a process in clock ticks since boot: field 22 of
+// /proc/PID/stat, see proc(5).
+func startTime(pid int) (uint64, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	// The second field is a name in parentheses, which may hold anything.
+	fields := bytes.Fields(data[bytes.LastIndexByte(data, ')')+1:])
+	var start uint64
+	if len(fields) < 20 {
+		return 0, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
+	}
+	_, err = fmt.Sscan(string(fields[19]), &start)
+	return start, err
+}
