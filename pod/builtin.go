@@ -1,6 +1,7 @@
 package pod
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -53,19 +54,16 @@ func fillBuiltin(root string, binary io.Reader) error {
 			return err
 		}
 	}
-	if err := os.Chmod(filepath.Join(root, "tmp"), 0o777|os.ModeSticky); err != nil {
-		return err
-	}
-	if err := os.Chmod(root, 0o755); err != nil {
-		return err
+	// Whatever the umask is.
+	for dir, mode := range map[string]os.FileMode{"tmp": 0o777 | os.ModeSticky, "bin": 0o755, "etc": 0o755, ".": 0o755} {
+		if err := os.Chmod(filepath.Join(root, dir), mode); err != nil {
+			return err
+		}
 	}
 	out, err := os.OpenFile(filepath.Join(root, BuiltinBinary), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
 	if err != nil {
 		return err
 	}
-	if _, err := io.Copy(out, binary); err != nil {
-		out.Close()
-		return err
-	}
-	return out.Close()
+	_, err = io.Copy(out, binary)
+	return errors.Join(err, out.Chmod(0o755), out.Close())
 }

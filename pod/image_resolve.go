@@ -78,6 +78,14 @@ func (p *Pod) resolve(i int, images map[string]*Image) (*Resolved, error) {
 	if err := checkCommand(c, im, root, process); err != nil {
 		return nil, p.Errorf(commandField(c, at), "%w", err)
 	}
+	for i := range c.VolumeMounts {
+		if im.Builtin() {
+			break
+		}
+		if err := checkMountPath(root, c, i); err != nil {
+			return nil, p.Errorf(fmt.Sprintf("%s.volumeMounts[%d].mountPath", at, i), "%w", err)
+		}
+	}
 	return &Resolved{c, im, process}, nil
 }
 
@@ -121,11 +129,7 @@ func isLink(root *os.File, file string) bool {
 		return false
 	}
 	var st unix.Stat_t
-	how := &unix.OpenHow{
-		Flags:   unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	}
-	fd, err := unix.Openat2(int(root.Fd()), file, how)
+	fd, err := openInRoot(root, file, unix.O_NOFOLLOW)
 	if err != nil {
 		return false
 	}

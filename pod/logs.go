@@ -111,16 +111,10 @@ func (l *logReader) begin(tail int, f func(Line)) error {
 	if tail < 0 {
 		keep = f
 	}
-	for _, path := range []string{l.path + ".1", l.path} {
-		file, err := os.Open(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		l.close()
-		l.file, l.lines = file, bufio.NewReader(file)
+	if err := l.beginOld(keep); err != nil {
+		return err
+	}
+	if l.file != nil {
 		if err := l.read(keep); err != nil {
 			return err
 		}
@@ -131,6 +125,34 @@ func (l *logReader) begin(tail int, f func(Line)) error {
 		}
 	}
 	return nil
+}
+
+// beginOld opens the log and reads the one before it. The newer one is opened
+// first, so that nothing is missed when it becomes the old one meanwhile.
+func (l *logReader) beginOld(keep func(Line)) (err error) {
+	l.file, err = os.Open(l.path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	l.lines = bufio.NewReader(l.file)
+	old, err := os.Open(l.path + ".1")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer old.Close()
+	if l.file != nil && sameFile(l.file, old) {
+		return nil
+	}
+	r := &logReader{container: l.container, path: old.Name(), lines: bufio.NewReader(old)}
+	return r.read(keep)
+}
+
+func sameFile(a, b *os.File) bool {
+	var x, y unix.Stat_t
+	return unix.Fstat(int(a.Fd()), &x) == nil && unix.Fstat(int(b.Fd()), &y) == nil && x.Ino == y.Ino && x.Dev == y.Dev
 }
 
 // more reads what was written since, in a new file too if there is one.

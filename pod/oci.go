@@ -167,10 +167,18 @@ func (s *Supervisor) makeHostsFiles() error {
 	}
 	name := s.pod.Hostname()
 	hosts := "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.0.1\t" + name + "\n"
-	if err := os.WriteFile(s.hostsFile("hosts"), []byte(hosts), 0o644); err != nil {
+	if err := writeForAll(s.hostsFile("hosts"), hosts); err != nil {
 		return err
 	}
-	return os.WriteFile(s.hostsFile("hostname"), []byte(name+"\n"), 0o644)
+	return writeForAll(s.hostsFile("hostname"), name+"\n")
+}
+
+// writeForAll writes a file that every user can read, whatever the umask is.
+func writeForAll(path, text string) error {
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		return err
+	}
+	return os.Chmod(path, 0o644)
 }
 
 // makeShm makes the memory that the pod's processes share by name, as they

@@ -82,7 +82,7 @@ func mountTmpfs(path, options string, flags uintptr) error {
 // unmountBelow unmounts what makeVolumes mounted in dir, and dir's tmpfs.
 func unmountBelow(dir string) error {
 	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
 		return err
 	}
 	for _, e := range entries {
@@ -99,7 +99,7 @@ func unmount(path string) error {
 		err := unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
 		switch err {
 		case nil:
-		case unix.EINVAL, unix.ENOENT:
+		case unix.EINVAL, unix.ENOENT, unix.ENOTDIR:
 			return nil
 		default:
 			return fmt.Errorf("unmount %s: %w", path, err)

@@ -18,10 +18,11 @@ import (
 // Containers that end are started again after a while that doubles each time,
 // unless they ran for long in between.
 const (
-	firstBackOff = time.Second
-	maxBackOff   = 5 * time.Minute
-	longRun      = 10 * time.Minute
+	maxBackOff = 5 * time.Minute
+	longRun    = 10 * time.Minute
 )
+
+var firstBackOff = time.Second // shorter in tests
 
 // worker runs one container of a pod, again and again where the spec says so.
 type worker struct {
@@ -116,18 +117,23 @@ func (w *worker) stream(in *instance, name string) (*os.File, error) {
 
 // run follows the container that runs until it is not to run any more.
 func (w *worker) run() {
-	defer w.log.close()
+	defer func() {
+		if w.log != nil {
+			w.log.close()
+		}
+	}()
 	for w.running != nil {
 		terminated := w.await()
+		failed := terminated.ExitCode != 0 && w.s.stopping.Err() == nil
 		w.running = nil
 		w.status(func(c *ContainerStatus) {
 			c.PID, c.Ready = 0, false
 			c.State = ContainerState{Terminated: terminated}
 		})
-		if terminated.ExitCode != 0 {
+		w.restart(terminated)
+		if failed && w.running == nil {
 			w.s.fail(w.name(), terminated.ExitCode)
 		}
-		w.restart(terminated)
 	}
 }
 
@@ -245,7 +251,23 @@ func (w *worker) writable() (upper, work string, err error) {
 			return "", "", err
 		}
 	}
-	return upper, work, nil
+	return upper, work, alike(upper, w.imageRoot())
+}
+
+// alike gives dir the owner and permissions of the image's root, which the
+// container will see it as, whatever the umask is.
+func alike(dir, root string) error {
+	var st unix.Stat_t
+	if err := unix.Stat(root, &st); err != nil {
+		return &os.PathError{Op: "stat", Path: root, Err: err}
+	}
+	if err := os.Chown(dir, int(st.Uid), int(st.Gid)); err != nil {
+		return err
+	}
+	if err := unix.Chmod(dir, st.Mode&0o7777); err != nil {
+		return &os.PathError{Op: "chmod", Path: dir, Err: err}
+	}
+	return nil
 }
 
 // ExitCode is the exit status for an error of this package: 127 where a
