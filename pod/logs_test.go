@@ -1,0 +1,190 @@
+package pod
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// logsOf returns a pod's lines as "container: text".
+func (s *stage) logsOf(name string, o LogOptions) (lines []string) {
+	s.t.Helper()
+	err := s.store.Logs(soon(s.t), name, o, func(l Line) { lines = append(lines, l.Container+": "+string(l.Text)) })
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return lines
+}
+
+func TestLogs(t *testing.T) {
+	s := newStage(t)
+	p := s.pod(box("a", "echo 1; echo 2; echo 3; part end"), box("b", "err x"))
+	s.run(p, func(o *Options) { o.Keep = true })
+	name := p.Metadata.Name
+	for _, tt := range []struct {
+		o    LogOptions
+		want []string
+	}{
+		{LogOptions{Tail: -1}, []string{"a: 1", "a: 2", "a: 3", "a: end", "b: x"}},
+		{LogOptions{Tail: 0}, nil},
+		{LogOptions{Tail: 2}, []string{"a: 3", "a: end", "b: x"}},
+		{LogOptions{Tail: 100, Container: "b"}, []string{"b: x"}},
+		{LogOptions{Tail: -1, Follow: true, Container: "b"}, []string{"b: x"}},
+		{LogOptions{Tail: 1, Follow: true}, []string{"a: end", "b: x"}},
+	} {
+		if got := s.logsOf(name, tt.o); !slices.Equal(got, tt.want) {
+			t.Errorf("%+v: %q, want %q", tt.o, got, tt.want)
+		}
+	}
+	if err := s.store.Logs(t.Context(), name, LogOptions{Container: "c"}, nil); err == nil || !strings.Contains(err.Error(), `no container "c"`) {
+		t.Error(err)
+	}
+	if err := s.store.Remove(t.Context(), name, false); err != nil {
+		t.Error(err)
+	}
+}
+
+// Following gives each line once, in order, over rotations and restarts, and
+// ends with the pod.
+func TestFollow(t *testing.T) {
+	s := newStage(t)
+	quickly(t)
+	const lines, width = 14000, 1000 // more than a file's 10 MiB
+	p := shared(s.pod(box("a", fmt.Sprintf("count /shared/n; until /shared/go; flood %d %d; flaky /shared/m 2", lines, width))))
+	p.Spec.RestartPolicy = RestartOnFailure
+	sup, out := s.start(p, func(o *Options) { o.Output = nil })
+	_ = out
+	name := p.Metadata.Name
+	got := make(chan []string)
+	ready := make(chan struct{})
+	go func() {
+		var list []string
+		err := s.store.Logs(soon(t), name, LogOptions{Tail: -1, Follow: true}, func(l Line) {
+			if list = append(list, string(l.Text)); len(list) == 1 {
+				close(ready)
+			}
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		got <- list
+	}()
+	<-ready
+	if err := os.WriteFile(filepath.Join(s.path("data/pods"), name, "volumes", "shared", "go"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.finish(sup)
+	list := <-got
+	if len(list) != 2*lines+5 { // each run: its start, the flood, flaky's line
+		t.Fatalf("%d lines, want %d", len(list), 2*lines+5)
+	}
+	if list[0] != "start 1" || list[lines+2] != "start 2" || list[len(list)-1] != "fine" {
+		t.Errorf("%q … %q … %q", list[0], list[lines+2], list[len(list)-1])
+	}
+	for i := range lines {
+		if want := fmt.Sprintf("%07d ", i); !strings.HasPrefix(list[i+1], want) || len(list[i+1]) != width {
+			t.Fatalf("line %d: %q", i, list[i+1])
+		}
+	}
+}
+
+func TestTailOverRotation(t *testing.T) {
+	s := newStage(t)
+	p := s.pod(box("a", "flood 10700 1000"))
+	s.run(p, func(o *Options) { o.Keep, o.Output = true, nil })
+	name := p.Metadata.Name
+	dir := filepath.Join(s.path("data/pods"), name, "logs")
+	for _, file := range []string{"a.log", "a.log.1"} {
+		if info, err := os.Stat(filepath.Join(dir, file)); err != nil || info.Size() > maxLogSize {
+			t.Errorf("%s: %v %v", file, info, err)
+		}
+	}
+	lines := s.logsOf(name, LogOptions{Tail: 9000})
+	if len(lines) != 9000 || !strings.HasPrefix(lines[0], "a: 0001700 ") || !strings.HasPrefix(lines[8999], "a: 0010699 ") {
+		t.Errorf("%d lines, %.20q to %.20q", len(lines), lines[0], lines[len(lines)-1])
+	}
+	if err := s.store.Remove(t.Context(), name, false); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFollowCanceled(t *testing.T) {
+	s := newStage(t)
+	sup, _ := s.start(s.pod(box("a", "hold")))
+	ctx, cancel := context.WithCancel(t.Context())
+	err := s.store.Logs(ctx, sup.Pod().Metadata.Name, LogOptions{Tail: -1, Follow: true}, func(Line) { cancel() })
+	if !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	sup.Stop(0)
+	s.finish(sup)
+}
+
+func TestWatch(t *testing.T) {
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	w, err := watch(ctx, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close()
+	begin := time.Now()
+	if err := w.wait(20 * time.Millisecond); err != nil || time.Since(begin) < 20*time.Millisecond {
+		t.Errorf("nothing changed: %v after %s", err, time.Since(begin))
+	}
+	if err := os.WriteFile(filepath.Join(dir, "x"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.wait(time.Minute); err != nil {
+		t.Error(err)
+	}
+	time.AfterFunc(10*time.Millisecond, cancel)
+	for err == nil {
+		err = w.wait(time.Minute)
+	}
+	if !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if _, err := watch(t.Context(), filepath.Join(dir, "gone")); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+}
+
+func TestBuiltinImage(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "peapod")
+	if err := os.WriteFile(binary, []byte("one"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s := Store{Data: t.TempDir()}
+	one, err := s.builtinImage(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := s.builtinImage(binary); again != one || err != nil {
+		t.Errorf("%s, %v: not the same image", again, err)
+	}
+	if b, err := os.ReadFile(filepath.Join(one, BuiltinBinary)); string(b) != "one" || err != nil {
+		t.Errorf("%q %v", b, err)
+	}
+	if err := os.WriteFile(binary, []byte("three"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if other, err := s.builtinImage(binary); other == one || err != nil {
+		t.Errorf("%s, %v: the image of another binary", other, err)
+	}
+	if _, err := s.builtinImage(binary + "x"); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+	entries, _ := os.ReadDir(filepath.Join(s.Data, "images"))
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") {
+			t.Errorf("%s is left", e.Name())
+		}
+	}
+}
