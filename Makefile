@@ -26,7 +26,7 @@ build:
 
 # Runs two containers until Ctrl-C, which clears up.
 demo: build
-	@echo "Open http://localhost:8080/ when both containers are up. Ctrl-C ends the pod."
+	@echo "Open http://127.0.0.1:8080/ when the pod listens. Ctrl-C stops it and clears up."
 	@$(SUDO) bin/peapod pod run examples/hello.json
 
 # Needs Go and root: what is tested makes namespaces, mounts and cgroups.

@@ -101,9 +101,7 @@ func TestStartReportsCommand(t *testing.T) {
 	id := newName(t)
 	peapod(t, "create", "-b", newBundle(t, func(s *specs.Spec) { s.Process.Args = []string{"nope"} }), id).ok()
 	peapod(t, "start", id).wants(1, `"nope"`)
-	if s := stateOf(t, id); s.Status != "stopped" {
-		t.Errorf("state %+v", s)
-	}
+	eventually(t, "it ends", func() bool { return stateOf(t, id).Status == "stopped" })
 }
 
 func TestLog(t *testing.T) {

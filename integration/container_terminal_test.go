@@ -118,7 +118,7 @@ func read(t testing.TB, path string) string {
 
 func TestTerminalExec(t *testing.T) {
 	id := detached(t, nil)
-	p, master, slave := onTerminal(t, "exec", "-t", id, "probe", "report", ";", "wait", ";", "report", ";", "exit", "6")
+	p, _, slave := onTerminal(t, "exec", "-t", id, "probe", "report", ";", "wait", ";", "report", ";", "exit", "6")
 	first, _, _ := strings.Cut(p.sees("ready"), "\r\n")
 	if r := decode[report](t, first); !r.TTY || r.Size != [2]uint16{33, 99} {
 		t.Errorf("terminal %v of %v", r.TTY, r.Size)
@@ -132,6 +132,7 @@ func TestTerminalExec(t *testing.T) {
 		t.Errorf("after the resize: %q", text)
 	}
 	// The interrupt key is for the process in the container.
+	var master *os.File
 	p, master, slave = onTerminal(t, "exec", "-t", id, "probe", "wait", ";", "exit", "7")
 	p.sees("ready")
 	master.Write([]byte{3})
@@ -161,7 +162,7 @@ func TestTerminalReaderLeaves(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := command(t, "exec", "-t", id, "probe", "echo", "x", ";", "wait", ";", "echo", "y", ";", "wait")
+	cmd := command(t, "exec", "-t", id, "probe", "wait", ";", "copy")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, w, w
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -112,27 +113,30 @@ func (p *peapod) podForeground(ctx context.Context, spec *pod.Pod, o *pod.Option
 		s, err = pod.Start(starting, spec, o)
 		started <- err
 	}()
-	stops := 0
+	var stopped []unix.Signal
 	for {
 		select {
 		case err := <-started:
+			if len(stopped) > 0 && errors.Is(err, context.Canceled) {
+				return &exitError{128 + int(stopped[0]), errors.New("interrupted while the pod was being started; nothing is left of it")}
+			}
 			if err != nil {
 				return podError(err)
 			}
 			p.printAddresses(s.Pod().Metadata.Name, s.Addrs())
-			return p.podAttend(s, signals, left, stops)
+			return p.podAttend(s, signals, left, len(stopped))
 		case sig := <-signals:
 			if sig != unix.SIGPIPE {
-				stops++
+				stopped = append(stopped, sig.(unix.Signal))
 				cancel()
 			}
 		}
 	}
 }
 
-// podAttend waits for the end of a pod that was asked to stop stops times.
-func (p *peapod) podAttend(s *pod.Supervisor, signals <-chan os.Signal, left <-chan struct{}, stops int) error {
-	grace := s.Pod().GracePeriod()
+// podAttend waits for the end of a pod that was asked to stop so often already.
+func (p *peapod) podAttend(s *pod.Supervisor, signals <-chan os.Signal, left <-chan struct{}, asked int) error {
+	grace, stops := s.Pod().GracePeriod(), 0
 	stop := func() {
 		switch stops++; stops {
 		case 1:
@@ -142,8 +146,8 @@ func (p *peapod) podAttend(s *pod.Supervisor, signals <-chan os.Signal, left <-c
 			s.Stop(0)
 		}
 	}
-	if stops > 0 {
-		s.Stop(grace)
+	for range asked {
+		stop()
 	}
 	for {
 		select {
