@@ -1,0 +1,49 @@
+// Package pod runs Kubernetes pods on one machine: it reads a v1 Pod, starts its
+// containers with package runtime, and supervises them. There is no daemon and
+// no second program. [Start] and [Run] make the calling process the pod's
+// supervisor; [Detach] gives it one of its own.
+//
+// The containers of a pod share the network, ipc and uts namespaces, /dev/shm
+// and the volumes; each has mount and pid namespaces of its own, an overlay for
+// its writes, and a cgroup below the pod's. Host ports are forwarded into the
+// pod by sockets that are made in its network namespace: there is no bridge, and
+// the only network device in the pod is its loopback.
+//
+// # Embedding
+//
+// A program that imports this package needs no init hook, no cgo, and no peapod
+// binary:
+//
+//	p, err := pod.Load("web.json")
+//	if err != nil {
+//		return err // file, line, column and field of everything that is wrong
+//	}
+//	result, err := pod.Run(ctx, p, &pod.Options{
+//		Output: func(l pod.Line) { log.Printf("%s: %s", l.Container, l.Text) },
+//	})
+//
+// Containers end with the process that supervises them, however that ends. The
+// kernel ties them to the thread that started them (PR_SET_PDEATHSIG). This
+// package sees to it that those of its own stay; a program that ends threads
+// itself (a goroutine that returns after runtime.LockOSThread without
+// UnlockOSThread) may end a container with one, and should run its pods by
+// Detach.
+//
+// A pod is registered in a [Store], where other processes find it: its state in
+// /run/peapod, its logs and volumes in /var/lib/peapod. What a killed supervisor
+// left there, [Store.Remove] clears up.
+//
+// # Privileges
+//
+// Running pods takes root (CAP_SYS_ADMIN and what containers are given), Linux
+// 5.12 or later, and cgroups, v1, v2 or both. Reading and checking specs takes
+// nothing.
+//
+// # When not to use it
+//
+// Images are directories: nothing is pulled from a registry. A pod is the whole
+// of it: there are no Deployments, no ConfigMaps and Secrets, no probes, no init
+// containers yet, and a field that is not supported is refused. Containers are
+// no boundary for hostile code that is root in them: there are no user
+// namespaces in a pod yet. For one container without a pod use package runtime.
+package pod
