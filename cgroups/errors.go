@@ -13,10 +13,10 @@ import (
 var (
 	// ErrNotExist: the group is in none of the mounted hierarchies.
 	// errors.Is(err, fs.ErrNotExist) holds too.
-	ErrNotExist = fmt.Errorf("no such group: %w", fs.ErrNotExist)
+	ErrNotExist error = &sentinel{"no such group", fs.ErrNotExist}
 	// ErrExist: New found processes in the group. errors.Is(err, fs.ErrExist)
 	// holds too.
-	ErrExist = fmt.Errorf("group is in use: %w", fs.ErrExist)
+	ErrExist error = &sentinel{"group is in use", fs.ErrExist}
 	// ErrBusy: Delete or Kill gave up while processes were still there.
 	ErrBusy = errors.New("processes remain")
 	// ErrFrozen: Enter would not come back from a frozen group.
@@ -28,6 +28,17 @@ var (
 	// ErrUnsupported: an OCI resource that this package does not apply.
 	ErrUnsupported = errors.New("not supported")
 )
+
+// sentinel is a sentinel that is another one too. fmt.Errorf would make one as
+// well, at each start of each command.
+type sentinel struct {
+	text string
+	is   error
+}
+
+func (s *sentinel) Error() string { return s.text + ": " + s.is.Error() }
+
+func (s *sentinel) Unwrap() error { return s.is }
 
 // Error is the error of every operation of this package.
 type Error struct {

@@ -26,11 +26,16 @@ func parseMount(line string) (m mount, ok bool) {
 	if !found || len(f) < 6 || len(g) < 3 || g[0] != "cgroup" && g[0] != "cgroup2" {
 		return mount{}, false
 	}
-	return mount{device: f[2], root: unescape.Replace(f[3]), dir: unescape.Replace(f[4]), fstype: g[0], options: g[2]}, true
+	return mount{device: f[2], root: unescape(f[3]), dir: unescape(f[4]), fstype: g[0], options: g[2]}, true
 }
 
 // unescape undoes what the kernel does to blanks and backslashes in the table.
-var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+func unescape(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
+}
 
 // usual says whether the mount is where distributions have it.
 func (m *mount) usual() bool {

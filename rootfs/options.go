@@ -22,47 +22,79 @@ type options struct {
 // attribute is what an option does to a mount (mount_setattr(2)).
 type attribute struct{ set, clear uint64 }
 
-var attributes = map[string]attribute{
-	"ro":            {set: unix.MOUNT_ATTR_RDONLY},
-	"rw":            {clear: unix.MOUNT_ATTR_RDONLY},
-	"nosuid":        {set: unix.MOUNT_ATTR_NOSUID},
-	"suid":          {clear: unix.MOUNT_ATTR_NOSUID},
-	"nodev":         {set: unix.MOUNT_ATTR_NODEV},
-	"dev":           {clear: unix.MOUNT_ATTR_NODEV},
-	"noexec":        {set: unix.MOUNT_ATTR_NOEXEC},
-	"exec":          {clear: unix.MOUNT_ATTR_NOEXEC},
-	"nodiratime":    {set: unix.MOUNT_ATTR_NODIRATIME},
-	"diratime":      {clear: unix.MOUNT_ATTR_NODIRATIME},
-	"noatime":       {set: unix.MOUNT_ATTR_NOATIME, clear: unix.MOUNT_ATTR__ATIME},
-	"atime":         {set: unix.MOUNT_ATTR_RELATIME, clear: unix.MOUNT_ATTR__ATIME},
-	"relatime":      {set: unix.MOUNT_ATTR_RELATIME, clear: unix.MOUNT_ATTR__ATIME},
-	"norelatime":    {set: unix.MOUNT_ATTR_STRICTATIME, clear: unix.MOUNT_ATTR__ATIME},
-	"strictatime":   {set: unix.MOUNT_ATTR_STRICTATIME, clear: unix.MOUNT_ATTR__ATIME},
-	"nostrictatime": {set: unix.MOUNT_ATTR_RELATIME, clear: unix.MOUNT_ATTR__ATIME},
-	"nosymfollow":   {set: unix.MOUNT_ATTR_NOSYMFOLLOW},
-	"symfollow":     {clear: unix.MOUNT_ATTR_NOSYMFOLLOW},
+// The tables are switches: a map would be made at each start of each command.
+
+func attributeOf(name string) attribute {
+	switch name {
+	case "ro":
+		return attribute{set: unix.MOUNT_ATTR_RDONLY}
+	case "rw":
+		return attribute{clear: unix.MOUNT_ATTR_RDONLY}
+	case "nosuid":
+		return attribute{set: unix.MOUNT_ATTR_NOSUID}
+	case "suid":
+		return attribute{clear: unix.MOUNT_ATTR_NOSUID}
+	case "nodev":
+		return attribute{set: unix.MOUNT_ATTR_NODEV}
+	case "dev":
+		return attribute{clear: unix.MOUNT_ATTR_NODEV}
+	case "noexec":
+		return attribute{set: unix.MOUNT_ATTR_NOEXEC}
+	case "exec":
+		return attribute{clear: unix.MOUNT_ATTR_NOEXEC}
+	case "nodiratime":
+		return attribute{set: unix.MOUNT_ATTR_NODIRATIME}
+	case "diratime":
+		return attribute{clear: unix.MOUNT_ATTR_NODIRATIME}
+	case "noatime":
+		return attribute{set: unix.MOUNT_ATTR_NOATIME, clear: unix.MOUNT_ATTR__ATIME}
+	case "atime", "relatime", "nostrictatime":
+		return attribute{set: unix.MOUNT_ATTR_RELATIME, clear: unix.MOUNT_ATTR__ATIME}
+	case "strictatime", "norelatime":
+		return attribute{set: unix.MOUNT_ATTR_STRICTATIME, clear: unix.MOUNT_ATTR__ATIME}
+	case "nosymfollow":
+		return attribute{set: unix.MOUNT_ATTR_NOSYMFOLLOW}
+	case "symfollow":
+		return attribute{clear: unix.MOUNT_ATTR_NOSYMFOLLOW}
+	}
+	return attribute{}
 }
 
-var propagations = map[string]uint64{
-	"private":    unix.MS_PRIVATE,
-	"shared":     unix.MS_SHARED,
-	"slave":      unix.MS_SLAVE,
-	"unbindable": unix.MS_UNBINDABLE,
+func propagationOf(name string) uint64 {
+	switch name {
+	case "private":
+		return unix.MS_PRIVATE
+	case "shared":
+		return unix.MS_SHARED
+	case "slave":
+		return unix.MS_SLAVE
+	case "unbindable":
+		return unix.MS_UNBINDABLE
+	}
+	return 0
 }
 
 // ignored are options of mount(2) that have no effect on a new mount here:
 // defaults, and what the kernel dropped or never looks at.
-var ignored = map[string]bool{
-	"defaults": true, "async": true, "loud": true, "silent": true,
-	"mand": true, "nomand": true, "noiversion": true, "nolazytime": true,
+func ignored(name string) bool {
+	switch name {
+	case "defaults", "async", "loud", "silent", "mand", "nomand", "noiversion", "nolazytime":
+		return true
+	}
+	return false
 }
 
-// refused are options that are known but not applied.
-var refused = map[string]string{
-	"idmap":     "id-mapped mounts are not supported yet",
-	"ridmap":    "id-mapped mounts are not supported yet",
-	"tmpcopyup": "copying into a tmpfs is not supported yet",
-	"remount":   "a container's mounts are new: give their options at once",
+// refusal says why an option that is known is not applied; "" where it is.
+func refusal(name string) string {
+	switch name {
+	case "idmap", "ridmap":
+		return "id-mapped mounts are not supported yet"
+	case "tmpcopyup":
+		return "copying into a tmpfs is not supported yet"
+	case "remount":
+		return "a container's mounts are new: give their options at once"
+	}
+	return ""
 }
 
 // parseOptions sorts the options of a mount (runtime-spec, "Mounts"). Those
@@ -78,24 +110,24 @@ func parseOptions(list []string) (options, error) {
 }
 
 func (o *options) add(name string) error {
-	if why, ok := refused[name]; ok {
+	if why := refusal(name); why != "" {
 		return fmt.Errorf("option %q: %s", name, why)
 	}
 	short := strings.TrimPrefix(name, "r")
 	switch {
-	case ignored[name]:
+	case ignored(name):
 	case name == "bind":
 		o.bind = true
 	case name == "rbind":
 		o.bind, o.recursive = true, true
-	case attributes[name] != attribute{}:
-		apply(attributes[name], &o.set, &o.clear)
-	case propagations[name] != 0:
-		o.propagation, o.propagationAll = propagations[name], false
-	case short != name && attributes[short] != attribute{}:
-		apply(attributes[short], &o.setAll, &o.clearAll)
-	case short != name && propagations[short] != 0:
-		o.propagation, o.propagationAll = propagations[short], true
+	case attributeOf(name) != (attribute{}):
+		apply(attributeOf(name), &o.set, &o.clear)
+	case propagationOf(name) != 0:
+		o.propagation, o.propagationAll = propagationOf(name), false
+	case short != name && attributeOf(short) != (attribute{}):
+		apply(attributeOf(short), &o.setAll, &o.clearAll)
+	case short != name && propagationOf(short) != 0:
+		o.propagation, o.propagationAll = propagationOf(short), true
 	default:
 		key, value, _ := strings.Cut(name, "=")
 		o.data = append(o.data, [2]string{key, value})

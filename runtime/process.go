@@ -65,20 +65,35 @@ func checkProcess(p *specs.Process) (*identity, error) {
 	return id, err
 }
 
-var resources = map[string]int{
-	"RLIMIT_AS": unix.RLIMIT_AS, "RLIMIT_CORE": unix.RLIMIT_CORE, "RLIMIT_CPU": unix.RLIMIT_CPU,
-	"RLIMIT_DATA": unix.RLIMIT_DATA, "RLIMIT_FSIZE": unix.RLIMIT_FSIZE, "RLIMIT_LOCKS": unix.RLIMIT_LOCKS,
-	"RLIMIT_MEMLOCK": unix.RLIMIT_MEMLOCK, "RLIMIT_MSGQUEUE": unix.RLIMIT_MSGQUEUE, "RLIMIT_NICE": unix.RLIMIT_NICE,
-	"RLIMIT_NOFILE": unix.RLIMIT_NOFILE, "RLIMIT_NPROC": unix.RLIMIT_NPROC, "RLIMIT_RSS": unix.RLIMIT_RSS,
-	"RLIMIT_RTPRIO": unix.RLIMIT_RTPRIO, "RLIMIT_RTTIME": unix.RLIMIT_RTTIME,
-	"RLIMIT_SIGPENDING": unix.RLIMIT_SIGPENDING, "RLIMIT_STACK": unix.RLIMIT_STACK,
+// resources are the limits of a process (getrlimit(2)). A map would be made at each start
+// of each command.
+var resources = [...]struct {
+	name string
+	id   int
+}{
+	{"RLIMIT_AS", unix.RLIMIT_AS}, {"RLIMIT_CORE", unix.RLIMIT_CORE}, {"RLIMIT_CPU", unix.RLIMIT_CPU},
+	{"RLIMIT_DATA", unix.RLIMIT_DATA}, {"RLIMIT_FSIZE", unix.RLIMIT_FSIZE}, {"RLIMIT_LOCKS", unix.RLIMIT_LOCKS},
+	{"RLIMIT_MEMLOCK", unix.RLIMIT_MEMLOCK}, {"RLIMIT_MSGQUEUE", unix.RLIMIT_MSGQUEUE}, {"RLIMIT_NICE", unix.RLIMIT_NICE},
+	{"RLIMIT_NOFILE", unix.RLIMIT_NOFILE}, {"RLIMIT_NPROC", unix.RLIMIT_NPROC}, {"RLIMIT_RSS", unix.RLIMIT_RSS},
+	{"RLIMIT_RTPRIO", unix.RLIMIT_RTPRIO}, {"RLIMIT_RTTIME", unix.RLIMIT_RTTIME},
+	{"RLIMIT_SIGPENDING", unix.RLIMIT_SIGPENDING}, {"RLIMIT_STACK", unix.RLIMIT_STACK},
+}
+
+// resource is the kernel's number of a limit.
+func resource(name string) (id int, ok bool) {
+	for _, r := range resources {
+		if r.name == name {
+			return r.id, true
+		}
+	}
+	return 0, false
 }
 
 func parseLimits(list []specs.POSIXRlimit) (limits []limit, err error) {
 	seen := map[string]bool{}
 	for i, l := range list {
 		where := fmt.Sprintf("process.rlimits[%d]", i)
-		resource, ok := resources[l.Type]
+		id, ok := resource(l.Type)
 		switch {
 		case !ok:
 			return nil, fmt.Errorf("%s.type %q: there is no such limit (getrlimit(2) has the names)", where, l.Type)
@@ -88,7 +103,7 @@ func parseLimits(list []specs.POSIXRlimit) (limits []limit, err error) {
 			return nil, fmt.Errorf("%s: soft %d is above hard %d", where, l.Soft, l.Hard)
 		}
 		seen[l.Type] = true
-		limits = append(limits, limit{resource, l.Type, l.Soft, l.Hard})
+		limits = append(limits, limit{id, l.Type, l.Soft, l.Hard})
 	}
 	return limits, nil
 }
