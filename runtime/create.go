@@ -297,8 +297,7 @@ func (s *setup) next(ctx context.Context) (program.Event, error) {
 	if !s.members.forks() {
 		return s.proc.Next(ctx)
 	}
-	stop := context.AfterFunc(ctx, s.cancel)
-	defer stop()
+	defer program.OnEnd(ctx, s.cancel)()
 	e, err := s.proc.Next(context.WithoutCancel(ctx))
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)

@@ -211,7 +211,7 @@ func TestSetupHasNothingOfParent(t *testing.T) {
 	for _, e := range fds {
 		to, err := os.Readlink(proc + "/fd/" + e.Name())
 		if err != nil {
-			t.Fatal(err)
+			continue // it closes one while it begins to wait
 		}
 		if to == scratch {
 			t.Errorf("descriptor %s is %s", e.Name(), to)

@@ -126,8 +126,7 @@ func (p *Program) inherit(a *Attr, report *os.File) (files []uintptr, done func(
 // when the process ended without saying why. When ctx ends first the process
 // is killed.
 func (p *Process) Next(ctx context.Context) (Event, error) {
-	stop := context.AfterFunc(ctx, func() { p.Kill(unix.SIGKILL) })
-	defer stop()
+	defer OnEnd(ctx, func() { p.Kill(unix.SIGKILL) })()
 	e, err := p.program.receive(p.report)
 	switch {
 	case err == nil:
@@ -143,6 +142,21 @@ func (p *Process) Next(ctx context.Context) (Event, error) {
 	var step *Error
 	p.failed = p.failed || errors.As(err, &step)
 	return e, err
+}
+
+// OnEnd calls f when ctx ends, unless what it returns is called before. That
+// waits for an f that has begun: what f uses may be closed afterwards.
+func OnEnd(ctx context.Context, f func()) (stop func()) {
+	done := make(chan struct{})
+	cancel := context.AfterFunc(ctx, func() {
+		defer close(done)
+		f()
+	})
+	return func() {
+		if !cancel() {
+			<-done
+		}
+	}
 }
 
 // IsExecuting tells the message before the execve.
