@@ -160,6 +160,12 @@ func TestPodDetached(t *testing.T) {
 	if list.Kind != "PodList" || len(list.Items) != 1 || list.Items[0]["spec"] == nil || list.Items[0]["status"] == nil {
 		t.Errorf("ps -o json: %+v", list)
 	}
+	if r := decode[report](t, peapod(t, "pod", "exec", name, "probe", "report").ok()); r.Status["SigIgn"] != "0000000000000000" {
+		t.Errorf("signals are ignored: %s", r.Status["SigIgn"])
+	}
+	if status := read(t, fmt.Sprintf("/proc/%d/status", stateOf(t, name+".a").Pid)); !strings.Contains(status, "SigIgn:\t0000000000000000") {
+		t.Errorf("signals are ignored:\n%s", status)
+	}
 	inspected := decode[struct {
 		Kind   string
 		Status struct {

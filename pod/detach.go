@@ -114,7 +114,8 @@ func Supervise() int {
 	unix.CloseOnExec(4)
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT)
-	signal.Ignore(unix.SIGHUP)
+	// Caught, not ignored: that would be inherited by the containers.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP)
 
 	s, err := startDetached(in)
 	in.Close()
