@@ -2,7 +2,7 @@
 
 PREFIX  ?= /usr/local
 DESTDIR ?=
-GO      ?= go
+GO      ?= $(shell command -v go || echo /usr/local/go/bin/go)
 SUDO    := $(if $(filter 0,$(shell id -u)),,sudo)
 
 # The command line's documentation generator would cost 0.4 ms at each start.
@@ -12,6 +12,8 @@ VERSION ?= $(shell git -c safe.directory='*' describe --tags --always --dirty 2>
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 export CGO_ENABLED := 0
+# Tests call go too; sudo may have taken it out of PATH.
+export PATH := $(dir $(GO)):$(PATH)
 # The version comes from above; a checkout that is somebody else's must not
 # keep the build from working.
 export GOFLAGS += -buildvcs=false

@@ -163,4 +163,7 @@ func TestPs(t *testing.T) {
 	if lines := strings.Split(table, "\n"); len(lines) != 2 || !strings.Contains(lines[1], "probe wait") {
 		t.Errorf("ps: %q", table)
 	}
+	if got := strings.Fields(peapod(t, "ps", id, "-A", "-o", "pid,comm").ok()); !slices.Equal(got, []string{"PID", "COMMAND", strconv.Itoa(pid), "probe"}) {
+		t.Errorf("ps -o pid,comm: %q", got)
+	}
 }

@@ -9,8 +9,10 @@ import (
 )
 
 // verbatim commands end with a command of the user's, which has options of its
-// own. The number is how many arguments come before it.
-var verbatim = map[string]int{"exec": 1, "pod exec": 1}
+// own. The number is how many arguments come before it. Behind the pod of `pod
+// exec` there may still be options of peapod's, as with kubectl; runc's
+// commands end theirs at the id.
+var verbatim = map[string]int{"exec": 1, "ps": 1, "pod exec": 1}
 
 // arrange puts options before arguments, which is the only order that the flag
 // package knows, so that `delete ID --force` works as it does with runc. What a
@@ -70,7 +72,7 @@ func arrangeLeaf(c *cli.Command, path string, args []string) []string {
 		case args[0] == "--":
 			rest = append(rest, args[1:]...)
 			args = nil
-		case stops && len(rest) == leading && (n == 0 || path == "exec"):
+		case stops && len(rest) == leading && (n == 0 || path != "pod exec"):
 			rest = append(rest, args...)
 			args = nil
 		case n == 0:

@@ -22,6 +22,8 @@ func TestArrange(t *testing.T) {
 		"run -bd /b":                          "run -bd -- /b", // b needs a value of its own
 		"exec ID ls -t --help":                "exec -- ID ls -t --help",
 		"exec -e A=1 --env B=2 ID -- ls -- x": "exec --env A=1 --env B=2 -- ID ls -- x",
+		"ps -f json ID":                       "ps --format json -- ID",
+		"ps ID -f x":                          "ps -- ID -f x",
 		"exec -t ID -t":                       "exec --tty -- ID -t",
 		"exec -p f ID":                        "exec --process f -- ID",
 		"pod run F -d --name x":               "pod run --detach --name x -- F",

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/peapod/peapod/pod"
@@ -52,9 +51,7 @@ func (p *peapod) readSpec(file string) (name string, data []byte, err error) {
 	if err != nil {
 		return "", nil, fmt.Errorf("read the spec: %w", err)
 	}
-	// A supervisor may have another working directory.
-	name, err = filepath.Abs(file)
-	return name, data, err
+	return file, data, nil
 }
 
 // parseArgs takes CONTAINER=ARG. A container may occur more than once.

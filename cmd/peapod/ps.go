@@ -20,7 +20,7 @@ func (p *peapod) psCommand() *cli.Command {
 		Description: `The table is made by ps(1) of the host, "ps -ef" unless other options are
 given; its output must have a column PID.
 
-Example: peapod ps web1 -- -o pid,rss,args`,
+Example: peapod ps web1 -o pid,rss,args`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Value: "table", Usage: "`FORMAT` table or json"},
 		},
