@@ -295,9 +295,9 @@ func TestLoadRefuses(t *testing.T) {
 		t.Error(err)
 	}
 	dir := filepath.Join(r.Root, "containers")
-	write(t, dir+"/broken/state.json", "{")
-	write(t, dir+"/b/state.json", `{"id": "b", "spec": {}}`)
-	write(t, dir+"/a/state.json", `{"id": "a", "spec": {}}`)
+	write(t, dir+"/broken/state.json", `{"id": 5}`+"\n")
+	write(t, dir+"/b/state.json", `{"id": "b", "spec": {}}`+"\n")
+	write(t, dir+"/a/state.json", `{"id": "a", "spec": {}}`+"\n")
 	list, err := r.List()
 	if err != nil || len(list) != 2 || list[0].ID() != "a" || list[1].ID() != "b" {
 		t.Errorf("%v, %v", list, err)
