@@ -296,10 +296,11 @@ func TestLoadRefuses(t *testing.T) {
 	}
 	dir := filepath.Join(r.Root, "containers")
 	write(t, dir+"/broken/state.json", `{"id": 5}`+"\n")
+	write(t, dir+"/half/state.json", `{"id": "ha`) // its writer was killed: as if it were not there
 	write(t, dir+"/b/state.json", `{"id": "b", "spec": {}}`+"\n")
 	write(t, dir+"/a/state.json", `{"id": "a", "spec": {}}`+"\n")
 	list, err := r.List()
-	if err != nil || len(list) != 2 || list[0].ID() != "a" || list[1].ID() != "b" {
+	if err != nil || len(list) != 3 || list[0].ID() != "a" || list[1].ID() != "b" || list[2].ID() != "half" {
 		t.Errorf("%v, %v", list, err)
 	}
 	if _, err := r.Load("broken"); err == nil {
