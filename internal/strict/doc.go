@@ -9,6 +9,9 @@
 // stays available, so that a check that comes much later (is that port free?)
 // can still name the line that asked for it.
 //
+// DecodeExtensible is the same decoder for JSON formats that demand the
+// opposite, and does as encoding/json does, only sooner; Append is its reverse.
+//
 // The package needs no privileges and touches no files. It is not meant for
 // untrusted input of any size: MaxSize and MaxDepth are limits for files that
 // people write by hand.

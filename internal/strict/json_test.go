@@ -56,6 +56,7 @@ func TestJSONErrors(t *testing.T) {
 func FuzzJSON(f *testing.F) {
 	f.Add(`{"a": [1, -2.5e+3, "x\u00e9\n", true, false, null, {}, []]}`)
 	f.Add(`{"a": 01}`)
+	f.Add(`"":{"0":0}}`)
 	f.Add(`{"a": "\ud83d\ude00"}`)
 	f.Add("{\n\"a\" :\t{\"b\":1,\"b\":2}}")
 	f.Fuzz(func(t *testing.T, data string) {
@@ -128,7 +129,11 @@ func positions(t *testing.T, d *Document, n *Node, path string, lines []string) 
 		}
 	}
 	for i := range n.Members {
-		positions(t, d, n.Members[i].Value, join(path, n.Members[i].Key), lines)
+		at := join(path, n.Members[i].Key)
+		if n.Members[i].Key == "" { // it leads nowhere: no path of a spec has it
+			at = joinKey(path, "")
+		}
+		positions(t, d, n.Members[i].Value, at, lines)
 	}
 	for i, item := range n.Items {
 		positions(t, d, item, joinIndex(path, i), lines)
