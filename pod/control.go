@@ -48,8 +48,9 @@ func (p place) askToStop(grace time.Duration) error {
 	return p.signal(unix.SIGTERM)
 }
 
-// requestedGrace is what Stop asked of this supervisor, or its spec's period.
-func (s *Supervisor) requestedGrace() time.Duration {
+// GracePeriod is how long the containers have to end: what Store.Stop asked for,
+// or else the spec's period.
+func (s *Supervisor) GracePeriod() time.Duration {
 	var r stopRequest
 	if err := readJSON(s.place.stopFile(), &r); err != nil {
 		s.log().Warn("a request to stop cannot be read", "error", err)

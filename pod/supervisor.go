@@ -209,13 +209,13 @@ func (s *Supervisor) wait() {
 	}
 }
 
-// Stop ends the pod: its containers get SIGTERM, and SIGKILL after grace. With
-// a negative one that is what Store.Stop asked for, which sent this process
-// SIGTERM, or else the spec's grace period. Stop returns at once; a further
-// call with a shorter grace is heeded.
+// Stop ends the pod: its containers get SIGTERM, and SIGKILL after grace, or
+// GracePeriod when that is negative; so a process should do that gets SIGTERM,
+// which is how Store.Stop asks for it. Stop returns at once; a further call with
+// a shorter grace is heeded.
 func (s *Supervisor) Stop(grace time.Duration) {
 	if grace < 0 {
-		grace = s.requestedGrace()
+		grace = s.GracePeriod()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -136,10 +136,11 @@ func (p *peapod) podForeground(ctx context.Context, spec *pod.Pod, o *pod.Option
 
 // podAttend waits for the end of a pod that was asked to stop so often already.
 func (p *peapod) podAttend(s *pod.Supervisor, signals <-chan os.Signal, left <-chan struct{}, asked int) error {
-	grace, stops := s.Pod().GracePeriod(), 0
+	stops := 0
 	stop := func() {
 		switch stops++; stops {
 		case 1:
+			grace := s.GracePeriod()
 			fmt.Fprintf(p.stderr, "peapod: stopping pod %s (within %v; once more to kill it)\n", s.Pod().Metadata.Name, grace)
 			s.Stop(grace)
 		default:
