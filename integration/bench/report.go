@@ -131,7 +131,8 @@ masked and read-only paths; three capabilities), without a terminal and without
 linux.resources, which Debian's crun cannot apply where CAP_SYS_RESOURCE is
 missing. The first tables are of a private mount namespace with a plain cgroup2
 mount at /sys/fs/cgroup, since crun refuses hybrid cgroups; on a hybrid machine
-those marked so have the machine's own hierarchies, and no crun.
+those marked so have the machine's own hierarchies, and no crun. All keep their
+state on a tmpfs, as /run is one on most hosts.
 
 The floor is [a C program](../integration/bench/floor/floor.c) that makes the
 same system calls from constants, with no checks: what is left above it is the

@@ -97,6 +97,14 @@ func stageMain(ctx context.Context) (err error) {
 	if err := json.Unmarshal(b, &in); err != nil {
 		return err
 	}
+	// All keep their state on a tmpfs, as /run is one on most hosts.
+	state := filepath.Join(dir, "state")
+	if err := os.Mkdir(state, 0o755); err != nil {
+		return err
+	}
+	if err := unix.Mount("tmpfs", state, "tmpfs", 0, "mode=0755"); err != nil {
+		return fmt.Errorf("mount a tmpfs for the state: %w", err)
+	}
 	if in.Stage == stageUnified {
 		if err := unix.Mount("cgroup2", "/sys/fs/cgroup", "cgroup2", 0, ""); err != nil {
 			return fmt.Errorf("mount cgroup2 on a private /sys/fs/cgroup: %w", err)
