@@ -44,7 +44,6 @@ type forwarding struct {
 	netns  *os.File
 	ready  chan struct{} // closed when netns is there
 	opened sync.Once
-	drains sync.WaitGroup
 }
 
 // forward listens on the pod's host ports. Connections wait until open is
@@ -104,19 +103,17 @@ func (f *forwarding) dial(ctx context.Context, backend string) (net.Conn, error)
 }
 
 // drain takes no more connections and lets those that are open end in time.
+// It ends at the latest with close.
 func (f *forwarding) drain(grace time.Duration) {
-	f.drains.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), grace)
-		defer cancel()
-		f.proxy.Shutdown(ctx)
-	})
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	f.proxy.Shutdown(ctx)
 }
 
 // close ends the forwarding. What the pod wrote last is still delivered to
 // clients that take it.
 func (f *forwarding) close() {
 	f.drain(time.Second)
-	f.drains.Wait()
 }
 
 func (f *forwarding) addrs() []string {

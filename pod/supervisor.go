@@ -219,12 +219,15 @@ func (s *Supervisor) Stop(grace time.Duration) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.killing.Err() != nil {
+		return // it has ended, or is about to
+	}
 	if s.timer != nil {
 		s.timer.Stop()
 	}
 	s.timer = time.AfterFunc(grace, s.kill)
 	if s.ports != nil {
-		s.ports.drain(grace)
+		go s.ports.drain(grace)
 	}
 	s.stop()
 }
