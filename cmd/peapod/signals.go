@@ -56,11 +56,15 @@ func realTime(name string) (unix.Signal, bool) {
 // signals are those that were sent to this process to be passed on.
 type signals struct {
 	c     chan os.Signal
-	ready chan struct{} // closed when the usual ones are caught
+	ready chan struct{} // closed when the first ones are caught
 }
 
-// usual are the signals that people and engines send.
-var usual = []unix.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH}
+// The signals that end this process unless it catches them and that people and
+// engines send are caught first, and waited for.
+var (
+	first  = []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT}
+	second = []unix.Signal{unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGCONT}
+)
 
 // patience is for how long the unusual signals have their default effect.
 const patience = 50 * time.Millisecond
@@ -72,12 +76,13 @@ const patience = 50 * time.Millisecond
 func catch() *signals {
 	s := &signals{make(chan os.Signal, 64), make(chan struct{})}
 	go func() {
-		s.notify(usual)
+		s.notify(first)
 		close(s.ready)
+		s.notify(second)
 		time.Sleep(patience)
 		var list []unix.Signal
 		for n := unix.Signal(1); n <= 64; n++ {
-			if forwardable(n) && !slices.Contains(usual, n) {
+			if forwardable(n) && !slices.Contains(first, n) && !slices.Contains(second, n) {
 				list = append(list, n)
 			}
 		}
@@ -109,7 +114,7 @@ func forwardable(sig unix.Signal) bool {
 	return false
 }
 
-// wait returns when none of the usual signals ends this process any more.
+// wait returns when none of the first signals ends this process any more.
 func (s *signals) wait() { <-s.ready }
 
 // forward calls f with each signal. It returns only when the program ends.
