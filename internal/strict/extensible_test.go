@@ -109,7 +109,6 @@ type oddities struct {
 	Devices  []specs.LinuxWeightDevice `json:"devices"`
 	specs.Box
 	specs.LinuxThrottleDevice
-	hidden string
 }
 
 type kind string
