@@ -50,7 +50,8 @@ type CommandError struct {
 
 func (e *CommandError) Error() string {
 	if e.Reason != "" {
-		return fmt.Sprintf("exec %q: %s", e.Command, e.Reason)
+		// Engines look for the errno's words to tell 126 from 127.
+		return fmt.Sprintf("exec %q: %v: %s", e.Command, e.Err, e.Reason)
 	}
 	if errors.Is(e.Err, unix.ENOENT) {
 		return fmt.Sprintf("exec %q: executable file not found", e.Command)
