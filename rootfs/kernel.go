@@ -82,7 +82,6 @@ func showAttr(a attribute, propagation uint64) string {
 var (
 	cwd         = program.Sym(^uint64(99), "AT_FDCWD")
 	emptyPath   = program.Sym(unix.AT_EMPTY_PATH, "AT_EMPTY_PATH")
-	cloexec     = program.Sym(unix.O_CLOEXEC, "O_CLOEXEC")
 	fsconfigSet = program.Sym(unix.FSCONFIG_SET_STRING, "FSCONFIG_SET_STRING")
 	fsconfigOn  = program.Sym(unix.FSCONFIG_SET_FLAG, "FSCONFIG_SET_FLAG")
 	fsconfigNew = program.Sym(unix.FSCONFIG_CMD_CREATE, "FSCONFIG_CMD_CREATE")

@@ -2,7 +2,9 @@ package runtime
 
 import (
 	"os"
-	"sort"
+	"slices"
+	"strconv"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/peapod/peapod/internal/program"
@@ -105,19 +107,33 @@ func (c *plan) names(p *program.Program) {
 	}
 }
 
-// settings appends what is written to files of procfs: a private mount of it,
-// never what the image has at /proc.
+// settings appends what is set by files of procfs.
 func (c *plan) settings(p *program.Program) {
-	files := map[string]string{}
+	var list []setting
 	for name, value := range c.spec.Linux.Sysctl {
-		files["sys/"+sysctlPath(name)] = value
+		file := "sys/" + sysctlPath(name)
+		list = append(list, setting{file, value, "/proc/" + file + " to " + value})
 	}
-	names := make([]string, 0, len(files))
-	for name := range files {
-		names = append(names, name)
+	slices.SortFunc(list, func(a, b setting) int { return strings.Compare(a.file, b.file) })
+	set(p, append(list, c.id.settings()...))
+}
+
+// settings are those of the process alone.
+func (id *identity) settings() []setting {
+	if id.OOMScoreAdj == nil {
+		return nil
 	}
-	sort.Strings(names)
-	if len(names) == 0 {
+	value := strconv.Itoa(*id.OOMScoreAdj)
+	return []setting{{"self/oom_score_adj", value, "process.oomScoreAdj " + value}}
+}
+
+// setting is a value for a file of procfs.
+type setting struct{ file, value, what string }
+
+// set appends the writing of settings: to a private procfs, never to what the
+// image has at /proc.
+func set(p *program.Program, list []setting) {
+	if len(list) == 0 {
 		return
 	}
 	fs, proc := p.Var("fs"), p.Var("proc")
@@ -125,10 +141,10 @@ func (c *plan) settings(p *program.Program) {
 	p.Call(unix.SYS_FSCONFIG, fs.Value(), program.Sym(unix.FSCONFIG_CMD_CREATE, "FSCONFIG_CMD_CREATE"), program.Null, program.Null, program.Int(0)).
 		For("make", "a private procfs")
 	p.Call(unix.SYS_FSMOUNT, fs.Value(), program.Int(unix.FSMOUNT_CLOEXEC), program.Int(0)).Into(proc).For("make", "a private procfs")
-	for _, name := range names {
+	for _, s := range list {
 		fd := p.Var("file")
-		p.Call(unix.SYS_OPENAT, proc.Value(), p.Str(name), program.Sym(unix.O_WRONLY|unix.O_CLOEXEC, "O_WRONLY|O_CLOEXEC"), program.Int(0)).
-			Into(fd).For("open", "/proc/"+name)
-		p.Call(unix.SYS_WRITE, fd.Value(), p.Str(files[name]), program.Int(len(files[name]))).For("set", "/proc/"+name+" to "+files[name])
+		p.Call(unix.SYS_OPENAT, proc.Value(), p.Str(s.file), program.Sym(unix.O_WRONLY|unix.O_CLOEXEC, "O_WRONLY|O_CLOEXEC"), program.Int(0)).
+			Into(fd).For("open", "/proc/"+s.file)
+		p.Call(unix.SYS_WRITE, fd.Value(), p.Str(s.value), program.Int(len(s.value))).For("set", s.what)
 	}
 }

@@ -196,19 +196,7 @@ func (c *Container) started(p *plan, pid int) error {
 	if err := c.process.save(c.dir); err != nil {
 		return err
 	}
-	return p.id.born(pid, p.options.PidFile)
-}
-
-// born does what the parent has to do for a process before it executes its
-// command.
-func (id *identity) born(pid int, pidFile string) error {
-	if adj := id.OOMScoreAdj; adj != nil {
-		path := fmt.Sprintf("/proc/%d/oom_score_adj", pid)
-		if err := os.WriteFile(path, []byte(strconv.Itoa(*adj)), 0); err != nil {
-			return fmt.Errorf("process.oomScoreAdj %d: %w", *adj, err)
-		}
-	}
-	return writePidFile(pidFile, pid)
+	return writePidFile(p.options.PidFile, pid)
 }
 
 func writePidFile(path string, pid int) error {

@@ -77,7 +77,7 @@ func (c *Container) exec(ctx context.Context, o *ExecOptions) (proc *Process, er
 	if err != nil {
 		return nil, err
 	}
-	s := &setup{proc: sp, members: m, pid: sp.Pid, ready: func(pid int) error { return id.born(pid, o.PidFile) }}
+	s := &setup{proc: sp, members: m, pid: sp.Pid, ready: func(pid int) error { return writePidFile(o.PidFile, pid) }}
 	if err := s.run(ctx); err != nil {
 		s.abort()
 		removePidFile(o.PidFile, s.pid)
@@ -116,6 +116,7 @@ func execProgram(members []specs.LinuxNamespace, name string, id *identity, targ
 	}
 	p.Call(unix.SYS_SETSID).Tolerate(unix.EPERM).For("make", "a session")
 	joinKeyring(p, name)
+	set(p, id.settings())
 	p.Call(unix.SYS_UMASK, program.Octal(0)) // else the caller's would be on the working directory
 	po := processOptions{parentDeath: o.KillWithParent}
 	for i, f := range []*os.File{o.Stdin, o.Stdout, o.Stderr} {
