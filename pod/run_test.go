@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -32,11 +33,20 @@ func TestRunContext(t *testing.T) {
 	defer cancel()
 	var got []string
 	p := s.pod(box("a", "hold"))
+	go func() {
+		defer cancel()
+		until(t, func() string {
+			if r, err := s.store.Get(p.Metadata.Name); err != nil || r.Status.Phase != PodRunning {
+				return "the pod does not run"
+			}
+			if info, err := os.Stat(filepath.Join(s.path("data/pods"), p.Metadata.Name, "logs", "a.log")); err != nil || info.Size() == 0 {
+				return "the container says nothing"
+			}
+			return ""
+		})
+	}()
 	result, err := Run(ctx, p, &Options{Store: s.store, Output: func(l Line) {
 		got = append(got, string(l.Text))
-		if string(l.Text) == "ready" {
-			cancel()
-		}
 	}})
 	if err != nil || result != (Result{}) {
 		t.Errorf("%+v, %v", result, err)
