@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
 	"github.com/peapod/peapod/runtime"
 )
 
@@ -232,6 +234,31 @@ func TestTwoStores(t *testing.T) {
 	}
 	sup.Stop(0)
 	s.finish(sup)
+}
+
+// A container that is no pod's may be called like a pod's.
+func TestContainerOfNoPod(t *testing.T) {
+	s := newStage(t)
+	p := s.pod(box("a", "echo"))
+	name := p.Metadata.Name
+	c, err := s.store.runtime().Run(soon(t), name+".b", &runtime.CreateOptions{Bundle: s.dir, Spec: &specs.Spec{
+		Version: specs.Version, Root: &specs.Root{Path: s.image},
+		Process: &specs.Process{Args: []string{"/bin/probe", "stubborn"}, Cwd: "/"},
+		Linux:   &specs.Linux{CgroupsPath: "/peapod/" + name + "-alone", Namespaces: []specs.LinuxNamespace{{Type: specs.MountNamespace}, {Type: specs.PIDNamespace}}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.run(p)
+	if err := s.store.Remove(t.Context(), name, true); err != nil {
+		t.Error(err)
+	}
+	if c.Status() != specs.StateRunning {
+		t.Errorf("it is %s", c.Status())
+	}
+	if err := c.Delete(soon(t), true); err != nil {
+		t.Error(err)
+	}
 }
 
 // Looking at pods is not in the way of those who start and remove them.

@@ -325,6 +325,9 @@ func (s *Store) clearRuntime(ctx context.Context, p place) error {
 	matches, _ := filepath.Glob(filepath.Join(s.root(), "containers", p.name+".*"))
 	for _, dir := range matches {
 		c, err := s.runtime().Load(filepath.Base(dir))
+		if err == nil && c.Bundle() != p.state && c.Bundle() != "" {
+			continue // somebody else's container with such a name
+		}
 		if err == nil {
 			err = c.Delete(ctx, true)
 		}
