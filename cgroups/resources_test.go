@@ -107,6 +107,7 @@ func TestRefused(t *testing.T) {
 		{"network", specs.LinuxResources{Network: &specs.LinuxNetwork{ClassID: p[uint32](1)}}, one, ErrUnsupported, "network"},
 		{"rdma", specs.LinuxResources{Rdma: map[string]specs.LinuxRdma{"a": {}}}, two, ErrUnsupported, "rdma"},
 		{"realtime", specs.LinuxResources{CPU: &specs.LinuxCPU{RealtimeRuntime: p[int64](1)}}, one, ErrUnsupported, "realtime"},
+		//lint:ignore SA1019 deprecated fields are refused, not used
 		{"kernel memory", specs.LinuxResources{Memory: &specs.LinuxMemory{Kernel: p[int64](1)}}, one, ErrUnsupported, "kernel"},
 		{"hierarchy", specs.LinuxResources{Memory: &specs.LinuxMemory{UseHierarchy: p(false)}}, one, ErrUnsupported, "useHierarchy"},
 		{"swappiness", specs.LinuxResources{Memory: &specs.LinuxMemory{Swappiness: p[uint64](1)}}, two, ErrUnsupported, "swappiness"},

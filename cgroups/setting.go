@@ -97,6 +97,7 @@ func refuse(r *specs.LinuxResources) error {
 		why += `, or give rdma.max in "unified" on cgroup v2`
 	case r.CPU != nil && (r.CPU.RealtimeRuntime != nil || r.CPU.RealtimePeriod != nil):
 		name = "cpu.realtimeRuntime and cpu.realtimePeriod"
+	//lint:ignore SA1019 deprecated fields are refused, not used
 	case r.Memory != nil && (r.Memory.Kernel != nil || r.Memory.KernelTCP != nil):
 		name, why = "memory.kernel and memory.kernelTCP", "kernels since 5.4 count kernel memory in memory.limit; leave it out"
 	case r.Memory != nil && r.Memory.UseHierarchy != nil && !*r.Memory.UseHierarchy:
