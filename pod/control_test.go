@@ -264,6 +264,9 @@ func TestLockOfAnother(t *testing.T) {
 	if _, err := p.lock(); !errors.Is(err, ErrRunning) {
 		t.Errorf("%v, want ErrRunning", err)
 	}
+	if r, err := store.Get("p"); err != nil || r.Status.Phase != PodPending {
+		t.Errorf("%+v, %v: want a pod that is being started", r, err)
+	}
 	for _, text := range []string{"1 99999999\n", "999999999 1\n"} {
 		if err := os.WriteFile(p.lockFile(), []byte(text), 0o600); err != nil {
 			t.Fatal(err)

@@ -35,6 +35,9 @@ func needRoot(t testing.TB) {
 func newStage(t testing.TB) *stage {
 	t.Helper()
 	needRoot(t)
+	if err := makeScratch(); err != nil {
+		t.Fatal(err)
+	}
 	dir, err := os.MkdirTemp(scratch, "stage-")
 	if err != nil {
 		t.Fatal(err)

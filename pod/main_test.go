@@ -8,6 +8,7 @@ import (
 	goruntime "runtime"
 	"runtime/pprof"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -16,7 +17,7 @@ import (
 const superviseArg = "supervise"
 
 // scratch is the directory of this run: the probe, images, state, data. It is
-// "" for users who cannot run pods.
+// "" until a test needs it: fuzzing starts many of these, and kills them.
 var scratch string
 
 func TestMain(m *testing.M) {
@@ -27,14 +28,8 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
-	if os.Geteuid() == 0 {
-		if err := makeScratch(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(scratch)
-	}
 	before := holdings()
+	defer func() { os.RemoveAll(scratch) }()
 	code := m.Run()
 	if left := leaked(before); code == 0 && len(left) > 0 {
 		fmt.Fprintf(os.Stderr, "FAIL: left over by the tests:\n  %s\n", strings.Join(left, "\n  "))
@@ -43,8 +38,9 @@ func run(m *testing.M) int {
 	return code
 }
 
-// makeScratch builds the probe: the only thing that the tests' images hold.
-func makeScratch() (err error) {
+// makeScratch builds the probe, once: the only thing that the tests' images
+// hold.
+var makeScratch = sync.OnceValue(func() (err error) {
 	if scratch, err = os.MkdirTemp("", "peapod-pod-test-"); err != nil {
 		return err
 	}
@@ -57,7 +53,7 @@ func makeScratch() (err error) {
 		return fmt.Errorf("build the probe: %w\n%s", err, out)
 	}
 	return nil
-}
+})
 
 // leaked is what was not there before the tests. It waits a little: threads and
 // goroutines end after what they did has. It does not collect garbage, which

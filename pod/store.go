@@ -166,8 +166,12 @@ func (s *Store) Get(name string) (*Record, error) {
 	if err := readJSON(p.statusFile(), &r.Status); err != nil {
 		return nil, fmt.Errorf("pod %s: %w", name, err)
 	}
-	if !r.Status.finished() && !p.supervised() {
+	switch {
+	case r.Status.finished():
+	case !p.supervised():
 		r.Status.lost()
+	case r.Status.Phase == "":
+		r.Status.Phase = PodPending // its supervisor has only begun
 	}
 	return r, nil
 }
