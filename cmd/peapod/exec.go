@@ -67,11 +67,11 @@ func (p *peapod) exec(c *cli.Context) error {
 		_, err := container.Exec(c.Context, o)
 		return err
 	}
-	signals.wait()
 	process, err := container.Exec(c.Context, o)
 	if err != nil {
 		return err
 	}
+	signals.wait()
 	status, err := p.attend(io, signals, attended{process.Wait, process.Signal})
 	if err != nil {
 		return err

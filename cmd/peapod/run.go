@@ -50,12 +50,11 @@ func (p *peapod) run(c *cli.Context) error {
 		_, err := rt.Run(c.Context, c.Args().First(), o)
 		return err
 	}
-	// Signals that come meanwhile wait for the process.
-	signals.wait()
 	container, err := rt.Run(c.Context, c.Args().First(), o)
 	if err != nil {
 		return err
 	}
+	signals.wait()
 	status, err := p.attend(io, signals, attended{
 		wait:   container.Wait,
 		signal: func(s unix.Signal) error { return container.Kill(s, false) },

@@ -114,7 +114,9 @@ func forwardable(sig unix.Signal) bool {
 	return false
 }
 
-// wait returns when none of the first signals ends this process any more.
+// wait returns when none of the first signals ends this process any more. It is
+// called when the container's process runs, which takes longer: until then the
+// end of this process ends that one too, before it has executed its command.
 func (s *signals) wait() { <-s.ready }
 
 // forward calls f with each signal. It returns only when the program ends.
