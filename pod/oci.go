@@ -206,7 +206,6 @@ func (s *Supervisor) openOwnLog() (err error) {
 		return err
 	}
 	s.store.Log = slog.New(slog.NewTextHandler(s.ownLog, nil))
-	s.ports.proxy.Log = s.store.Log
 	return nil
 }
 

@@ -126,6 +126,9 @@ func (s *Supervisor) makeNamespaces() (wait func() error) {
 
 // makeRest makes what the containers need beside the namespaces.
 func (s *Supervisor) makeRest() (err error) {
+	if err := s.makeData(); err != nil {
+		return err
+	}
 	if s.ports, err = s.forward(); err != nil {
 		return err
 	}
@@ -138,12 +141,21 @@ func (s *Supervisor) makeRest() (err error) {
 
 func (s *Supervisor) log() *slog.Logger { return s.store.log() }
 
-// makePlace makes the directories of the pod's data. What an earlier pod of
-// the name left there, after a crash, is removed first.
-func (s *Supervisor) makePlace() error {
+// makeData makes the directory of the pod's data, with the log that all else
+// may want to write to. What an earlier pod of the name left there, after a
+// crash, is removed first.
+func (s *Supervisor) makeData() error {
 	if err := s.store.clear(context.Background(), s.place); err != nil {
 		return err
 	}
+	if err := os.MkdirAll(s.place.logs(), 0o755); err != nil {
+		return err
+	}
+	return s.openOwnLog()
+}
+
+// makePlace makes what the containers get from the host.
+func (s *Supervisor) makePlace() error {
 	for _, r := range s.pod.Spec.Containers {
 		if r.Image == BuiltinDemo && s.image == "" {
 			var err error
@@ -151,12 +163,6 @@ func (s *Supervisor) makePlace() error {
 				return err
 			}
 		}
-	}
-	if err := os.MkdirAll(s.place.logs(), 0o755); err != nil {
-		return err
-	}
-	if err := s.openOwnLog(); err != nil {
-		return err
 	}
 	if err := s.makeHostsFiles(); err != nil {
 		return err
