@@ -20,6 +20,7 @@ type peapod struct {
 	logFile        *os.File // of --log, or nil
 	root, data     string   // of --root and --data
 	path           []string // the command that was found: "pod", "run"
+	expected       runtime.Runtime
 }
 
 func newPeapod() *peapod {
@@ -39,6 +40,9 @@ func (p *peapod) main(ctx context.Context, args []string) error {
 	only := ""
 	if n := skipFlags(p.globalFlags(), args); n < len(args) {
 		only = args[n]
+		if only == "run" {
+			p.expected.Expect() // before anything else is looked at
+		}
 	}
 	app := p.app(only)
 	args, path, err := arrange(app, args)

@@ -6,13 +6,6 @@
 // is in the packages runtime and pod, which other programs may import.
 package main
 
-// Reading the cgroup's CPU limit at each start, naming memory mappings: both cost
-// more than they give to commands that live for milliseconds.
-//
-//go:debug containermaxprocs=0
-//go:debug updatemaxprocs=0
-//go:debug decoratemappings=0
-
 import (
 	"context"
 	"fmt"

@@ -34,8 +34,8 @@ func (p *peapod) run(c *cli.Context) error {
 	if !detach {
 		signals = catch()
 	}
-	rt := p.runtime()
-	rt.Expect()
+	rt := &p.expected
+	rt.Root, rt.Log = p.root, p.log
 	o, err := p.createOptions(c)
 	if err != nil {
 		return err
