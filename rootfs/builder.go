@@ -17,7 +17,7 @@ type builder struct {
 	// readonly are mounts that become read-only when all is in place.
 	readonly []lateReadonly
 	// mask is the tmpfs that all masked directories share.
-	mask program.Var
+	mask *program.Var
 }
 
 type lateReadonly struct {
@@ -26,16 +26,15 @@ type lateReadonly struct {
 }
 
 // open adds the step that opens target below the root.
-func (b *builder) open(target string, openFlag uint64, into program.Var) *program.Step {
+func (b *builder) open(target string, openFlag uint64, into *program.Var) *program.Step {
 	how := openHow(openFlag|unix.O_CLOEXEC, 0)
-	show := "{" + flags(openFlag, openFlags).String() + ", RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS}"
-	return b.p.Call(unix.SYS_OPENAT2, b.root, b.p.Str(target), b.p.Bytes(how, show), program.Int(openHowSize)).
+	return b.p.Call(unix.SYS_OPENAT2, b.root, b.p.Str(target), b.p.Bytes(how, openFlagSet(openFlag)), program.Int(openHowSize)).
 		Into(into).For("open", target)
 }
 
 // insist opens target however often that takes: EAGAIN is a rename or mount
 // anywhere on the machine while a link with ".." was followed (openat2(2)).
-func (b *builder) insist(target string, openFlag uint64, into program.Var) {
+func (b *builder) insist(target string, openFlag uint64, into *program.Var) {
 	again := b.p.Label()
 	b.p.Here(again)
 	b.open(target, openFlag, into).Tolerate(unix.EAGAIN).Else(again)
@@ -104,7 +103,7 @@ func (b *builder) setattr(mount program.Value, a attribute, propagation uint64, 
 	if recursive {
 		at = program.Sym(unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, "AT_EMPTY_PATH|AT_RECURSIVE")
 	}
-	attr := b.p.Bytes(mountAttr(a, propagation), showAttr(a, propagation))
+	attr := b.p.Bytes(mountAttr(a, propagation), &attrShow{a, propagation})
 	b.p.Call(unix.SYS_MOUNT_SETATTR, mount, b.empty, at, attr, program.Int(mountAttrSize)).
 		For("set attributes of", what)
 }

@@ -2,6 +2,7 @@ package rootfs
 
 import (
 	"encoding/binary"
+	"strconv"
 	"strings"
 
 	"github.com/peapod/peapod/internal/program"
@@ -51,30 +52,53 @@ var propagationFlags = []flagName{
 	{unix.MS_SHARED, "MS_SHARED"}, {unix.MS_UNBINDABLE, "MS_UNBINDABLE"},
 }
 
-// flags is a word of flags that a listing shows by their names.
-func flags(word uint64, names []flagName) program.Value {
+// flagSet is a word of flags, shown by their names.
+type flagSet struct {
+	word  uint64
+	names []flagName
+}
+
+func (f flagSet) String() string {
 	var list []string
-	for _, f := range names {
-		if word&f.bit == f.bit {
-			list = append(list, f.name)
+	for _, n := range f.names {
+		if f.word&n.bit == n.bit {
+			list = append(list, n.name)
 		}
 	}
 	if len(list) == 0 {
-		return program.Int(word)
+		return strconv.FormatUint(f.word, 10)
 	}
-	return program.Sym(word, strings.Join(list, "|"))
+	return strings.Join(list, "|")
 }
 
-func showAttr(a attribute, propagation uint64) string {
+// flags is a word of flags that a listing shows by their names.
+func flags(word uint64, names []flagName) program.Value {
+	return program.Named(word, flagSet{word, names})
+}
+
+// openFlagSet shows a struct open_how.
+type openFlagSet uint64
+
+func (f openFlagSet) String() string {
+	return "{" + flagSet{uint64(f), openFlags}.String() + ", RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS}"
+}
+
+// attrShow shows a struct mount_attr.
+type attrShow struct {
+	attribute
+	propagation uint64
+}
+
+func (a attrShow) String() string {
 	s := "{"
 	if a.set != 0 {
-		s += "set=" + flags(a.set, attrFlags).String() + " "
+		s += "set=" + flagSet{a.set, attrFlags}.String() + " "
 	}
 	if a.clear != 0 {
-		s += "clear=" + flags(a.clear, attrFlags).String() + " "
+		s += "clear=" + flagSet{a.clear, attrFlags}.String() + " "
 	}
-	if propagation != 0 {
-		s += "propagation=" + flags(propagation, propagationFlags).String() + " "
+	if a.propagation != 0 {
+		s += "propagation=" + flagSet{a.propagation, propagationFlags}.String() + " "
 	}
 	return strings.TrimSpace(s) + "}"
 }

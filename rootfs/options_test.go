@@ -94,6 +94,6 @@ func FuzzOptions(f *testing.F) {
 		if len(o.data) > len(list) {
 			t.Errorf("%q: %d options for the file system", text, len(o.data))
 		}
-		showAttr(attribute{o.set, o.clear}, o.propagation)
+		_ = attrShow{attribute{o.set, o.clear}, o.propagation}.String()
 	})
 }

@@ -143,7 +143,7 @@ func setAttr(tree *os.File, a attribute, propagation uint64, flags uint) error {
 	attr := unix.MountAttr{Attr_set: a.set, Attr_clr: a.clear, Propagation: propagation}
 	err := unix.MountSetattr(int(tree.Fd()), "", unix.AT_EMPTY_PATH|flags, &attr)
 	if err != nil {
-		return explain("mount_setattr "+showAttr(a, propagation), err)
+		return explain("mount_setattr "+attrShow{a, propagation}.String(), err)
 	}
 	return nil
 }

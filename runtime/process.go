@@ -192,7 +192,7 @@ func (id *identity) limit(p *program.Program, l limit) {
 //
 // The magic links of procfs, such as /proc/1/root, are not followed: they could
 // lead out of the container, and an image chooses the working directory.
-func (id *identity) enterCwd(p *program.Program) program.Var {
+func (id *identity) enterCwd(p *program.Program) *program.Var {
 	fd, entered, missing, later := p.Var("dir"), p.Var("entered"), p.Label(), p.Label()
 	p.Set(entered, ^uint64(0))
 	var denied []unix.Errno
@@ -221,7 +221,7 @@ func (id *identity) enterCwd(p *program.Program) program.Var {
 }
 
 // retryCwd enters the working directory as the user, if root could not.
-func (id *identity) retryCwd(p *program.Program, entered program.Var) {
+func (id *identity) retryCwd(p *program.Program, entered *program.Var) {
 	if id.User.UID == 0 {
 		return
 	}
@@ -233,7 +233,7 @@ func (id *identity) retryCwd(p *program.Program, entered program.Var) {
 }
 
 // openDir appends the opening of a directory, through no magic link.
-func openDir(p *program.Program, name string, into program.Var) *program.Step {
+func openDir(p *program.Program, name string, into *program.Var) *program.Step {
 	le := binary.LittleEndian
 	how := le.AppendUint64(nil, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC) // struct open_how
 	how = le.AppendUint64(le.AppendUint64(how, 0), unix.RESOLVE_NO_MAGICLINKS)

@@ -29,15 +29,15 @@ func (s *Step) String() string {
 	var b strings.Builder
 	b.WriteString(Name(s.nr))
 	b.WriteByte('(')
-	for i, a := range s.args[:s.count] {
+	for i, a := range s.args {
 		if i > 0 {
 			b.WriteString(", ")
 		}
 		b.WriteString(a.String())
 	}
 	b.WriteByte(')')
-	if s.out.name != "" {
-		b.WriteString(" = " + s.out.name)
+	if s.out != nil {
+		b.WriteString(" = " + s.out.String())
 	}
 	var notes []string
 	if s.op != "" {

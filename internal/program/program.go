@@ -20,11 +20,12 @@ const (
 // descriptors that they find open. The zero value is not ready: use New.
 type Program struct {
 	steps  []*Step
+	room   []Step // for further ones
 	data   []byte
 	text   map[string]Value // strings that are laid out already
 	files  []inherited
 	labels []string // of messages
-	others []Var    // hold the first descriptor behind those of files
+	others []*Var   // hold the first descriptor behind those of files
 	report int      // descriptor of the report socket in the process
 	vars   int
 	image  *os.File // written, not started yet
@@ -58,7 +59,7 @@ func New(extra ...*os.File) *Program {
 // execve that ends the program.
 func (p *Program) File(f *os.File, name string) Value {
 	p.files = append(p.files, inherited{f, name})
-	return Value{bits: uint64(2 + len(p.files)), show: "<" + name + ">"}
+	return Value{bits: uint64(2 + len(p.files)), show: inherit(name)}
 }
 
 // Report is the process's descriptor of the report socket.
@@ -81,14 +82,19 @@ func (p *Program) Call(nr uintptr, args ...Value) *Step {
 	if len(args) > 6 {
 		panic(fmt.Sprintf("program: %s with %d arguments", Name(nr), len(args)))
 	}
-	s := &Step{program: p, index: len(p.steps), nr: nr, count: len(args)}
-	copy(s.args[:], args)
+	if len(p.room) == 0 {
+		p.room = make([]Step, 64)
+	}
+	s := &p.room[0]
+	p.room = p.room[1:]
+	*s = Step{index: len(p.steps), nr: nr, args: args}
 	p.steps = append(p.steps, s)
 	return s
 }
 
-// Bytes lays b out at an address aligned to 8 bytes.
-func (p *Program) Bytes(b []byte, show string) Value {
+// Bytes lays b out at an address aligned to 8 bytes. show, a string or a
+// fmt.Stringer, is how a listing shows it.
+func (p *Program) Bytes(b []byte, show any) Value {
 	p.align()
 	v := Value{bits: dataBase + uint64(len(p.data)), show: show}
 	p.data = append(p.data, b...)
@@ -107,38 +113,37 @@ func (p *Program) Str(s string) Value {
 	if v, ok := p.text[s]; ok {
 		return v
 	}
-	v := Value{bits: dataBase + uint64(len(p.data)), show: quote(s)}
+	v := Value{bits: dataBase + uint64(len(p.data)), show: text(s)}
 	p.data = append(append(p.data, s...), 0)
 	p.text[s] = v
 	return v
 }
 
-// Strs lays list out as execve takes it: an array of pointers to C strings,
+// Strs lays words out as execve takes it: an array of pointers to C strings,
 // with NULL at its end.
-func (p *Program) Strs(list []string) Value {
-	pointers := make([]byte, 0, 8*(len(list)+1))
-	for _, s := range list {
+func (p *Program) Strs(words []string) Value {
+	pointers := make([]byte, 0, 8*(len(words)+1))
+	for _, s := range words {
 		pointers = binary.LittleEndian.AppendUint64(pointers, p.Str(s).bits)
 	}
 	pointers = binary.LittleEndian.AppendUint64(pointers, 0)
-	return p.Bytes(pointers, quoteList(list))
+	return p.Bytes(pointers, list(words))
 }
 
 // Var returns a new variable of 64 bits, zero at first.
-func (p *Program) Var(name string) Var {
-	p.vars++
-	return Var{addr: p.Bytes(make([]byte, 8), "").bits, name: fmt.Sprintf("$%s%d", name, p.vars)}
-}
+func (p *Program) Var(name string) *Var { return p.Patch(p.Bytes(zero[:], ""), 0, name) }
+
+var zero [8]byte
 
 // Patch makes v the storage of the 64 bits at offset in the bytes at base, so
 // that a result can become part of a structure.
-func (p *Program) Patch(base Value, offset int, name string) Var {
+func (p *Program) Patch(base Value, offset int, name string) *Var {
 	p.vars++
-	return Var{addr: base.bits + uint64(offset), name: fmt.Sprintf("$%s%d", name, p.vars)}
+	return &Var{addr: base.bits + uint64(offset), name: name, number: p.vars}
 }
 
 // Set stores n in the 64 bits of v before the program starts.
-func (p *Program) Set(v Var, n uint64) {
+func (p *Program) Set(v *Var, n uint64) {
 	binary.LittleEndian.PutUint64(p.data[v.addr-dataBase:], n)
 }
 

@@ -14,7 +14,7 @@ const messageSize = 24 // errno, step, value
 // Message is what Send tells the parent.
 type Message struct {
 	// Value goes with the message: whatever a step stores in it.
-	Value   Var
+	Value   *Var
 	label   string
 	content Value
 }
@@ -37,7 +37,7 @@ func (p *Program) Send(m *Message) {
 // Sync adds a synchronisation point: the process reports that it was reached
 // and waits until the parent has called Continue. If the parent dies meanwhile
 // the process ends.
-func (p *Program) Sync(label string) Var {
+func (p *Program) Sync(label string) *Var {
 	m := p.Message(label)
 	p.Send(m)
 	buffer := p.Bytes(make([]byte, 8), "&answer")

@@ -9,12 +9,10 @@ import (
 
 // Step is one system call of a program. Its methods return it, to be chained.
 type Step struct {
-	program  *Program
 	index    int
 	nr       uintptr
-	args     [6]Value
-	count    int
-	out      Var
+	args     []Value
+	out      *Var      // nil: nowhere
 	tolerate [2]uint64 // a bit for each errno below 128
 	onError  *Label    // nil: the next step
 	onZero   *Label    // nil: as then
@@ -30,7 +28,7 @@ func (s *Step) For(op, object string) *Step {
 }
 
 // Into stores the result.
-func (s *Step) Into(v Var) *Step {
+func (s *Step) Into(v *Var) *Step {
 	s.out = v
 	return s
 }
@@ -86,14 +84,22 @@ func (s *Step) encode(b []byte, address func(index int) uint64) []byte {
 	then := target(s.then, next)
 	var indirect uint64
 	b = le.AppendUint64(b, uint64(s.nr))
+	var args [6]uint64
 	for i, a := range s.args {
-		b = le.AppendUint64(b, a.bits)
-		if a.indirect {
+		args[i] = a.bits
+		if a.indirect() {
 			indirect |= 1 << i
 		}
 	}
+	for _, a := range args {
+		b = le.AppendUint64(b, a)
+	}
+	var out uint64
+	if s.out != nil {
+		out = s.out.addr
+	}
 	for _, word := range []uint64{
-		s.out.addr, s.tolerate[0], s.tolerate[1],
+		out, s.tolerate[0], s.tolerate[1],
 		target(s.onError, next), target(s.onZero, then), then, indirect,
 	} {
 		b = le.AppendUint64(b, word)

@@ -8,10 +8,21 @@ import (
 
 // Value is an argument of a call.
 type Value struct {
-	bits     uint64
-	show     string // how a listing shows it; "" is the number
-	indirect bool   // bits is the address of the argument
+	bits uint64
+	// show is how a listing shows it, found out only then: nil is the
+	// number, text a quoted string, list of strings, a variable, a string as
+	// it is or a fmt.Stringer.
+	show any
 }
+
+type (
+	text     string
+	list     []string
+	octal    uint32
+	inherit  string // a descriptor's name
+	variable Var    // whose content is the argument
+	address  Var
+)
 
 // Null is the NULL pointer.
 var Null = Value{show: "NULL"}
@@ -26,28 +37,58 @@ func Sym[T ~int | ~int32 | ~int64 | ~uint | ~uint32 | ~uint64 | ~uintptr](n T, n
 	return Value{bits: uint64(n), show: name}
 }
 
+// Named is a number that a listing shows by what name says then.
+func Named(n uint64, name fmt.Stringer) Value { return Value{bits: n, show: name} }
+
 // Octal is a number that a listing shows as a file mode.
-func Octal(n uint32) Value { return Value{bits: uint64(n), show: fmt.Sprintf("%#o", n)} }
+func Octal(n uint32) Value { return Value{bits: uint64(n), show: octal(n)} }
 
 func (v Value) String() string {
-	if v.show != "" {
-		return v.show
+	switch show := v.show.(type) {
+	case string:
+		return show
+	case text:
+		return quote(string(show))
+	case list:
+		return quoteList(show)
+	case inherit:
+		return "<" + string(show) + ">"
+	case octal:
+		return fmt.Sprintf("%#o", uint32(show))
+	case *variable:
+		return (*Var)(show).String()
+	case *address:
+		return "&" + (*Var)(show).String()
+	case fmt.Stringer:
+		return show.String()
 	}
 	return strconv.FormatInt(int64(v.bits), 10)
 }
 
+// indirect tells that bits is the address of the argument.
+func (v Value) indirect() bool {
+	_, ok := v.show.(*variable)
+	return ok
+}
+
+// Address is v as a number, for structures that point to other data.
+func (v Value) Address() uint64 { return v.bits }
+
 // Var is a place for a result.
 type Var struct {
-	addr uint64
-	name string
+	addr   uint64
+	name   string
+	number int // among the program's variables
 }
+
+func (v *Var) String() string { return "$" + v.name + strconv.Itoa(v.number) }
 
 // Value is what the variable holds when the step that it is an argument of is
 // reached.
-func (v Var) Value() Value { return Value{bits: v.addr, show: v.name, indirect: true} }
+func (v *Var) Value() Value { return Value{v.addr, (*variable)(v)} }
 
 // Addr is the variable's address.
-func (v Var) Addr() Value { return Value{bits: v.addr, show: "&" + v.name} }
+func (v *Var) Addr() Value { return Value{v.addr, (*address)(v)} }
 
 const longest = 72 // bytes of a string that a listing shows
 
@@ -74,6 +115,3 @@ func quoteList(list []string) string {
 	b.WriteByte(']')
 	return b.String()
 }
-
-// Address is v as a number, for structures that point to other data.
-func (v Value) Address() uint64 { return v.bits }
