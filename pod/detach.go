@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -129,8 +128,7 @@ func Supervise() int {
 		s.Stop(0) // nobody waits for the pod any more
 	}
 	forgetTerminal()
-	// Starting took memory that following the pod does not need.
-	debug.FreeOSMemory()
+	forgetStart()
 	for {
 		select {
 		case <-signals:
