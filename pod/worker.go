@@ -185,6 +185,7 @@ func (w *worker) end(c *runtime.Container, ended <-chan struct{}) {
 func (w *worker) restart(last *StateTerminated) {
 	switch policy := w.s.pod.Spec.RestartPolicy; {
 	case w.s.stopping.Err() != nil, policy == RestartNever, policy == RestartOnFailure && last.ExitCode == 0:
+		w.event(last, false)
 		return
 	}
 	if last.FinishedAt.Sub(last.StartedAt) >= longRun {
@@ -211,6 +212,7 @@ func (w *worker) restart(last *StateTerminated) {
 // pause waits before the next start, the first time not. It tells whether the
 // pod is to go on.
 func (w *worker) pause(last *StateTerminated) bool {
+	w.event(last, true)
 	if w.backOff > 0 {
 		w.status(func(c *ContainerStatus) {
 			c.LastState = ContainerState{Terminated: last}
