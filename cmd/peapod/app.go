@@ -221,25 +221,3 @@ func (p *peapod) exitCode(err error) int {
 	}
 	return code
 }
-
-// needArgs checks the number of arguments; most below 0 is any.
-func needArgs(c *cli.Context, least, most int) error {
-	n := c.NArg()
-	if n >= least && (most < 0 || n <= most) {
-		return nil
-	}
-	problem := "an argument is missing"
-	if n > 0 {
-		problem = fmt.Sprintf("there are %d arguments", n)
-	}
-	return fmt.Errorf("%s: %s; usage: %s %s", commandName(c.Command.HelpName), problem, c.Command.HelpName, usageOf(c.Command))
-}
-
-func usageOf(c *cli.Command) string {
-	for _, f := range c.Flags {
-		if f != cli.HelpFlag {
-			return "[options] " + c.ArgsUsage
-		}
-	}
-	return c.ArgsUsage
-}

@@ -7,19 +7,21 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// The layout of the help texts. Descriptions end with an example.
+// The layout of the help texts. Descriptions end with an example. The library
+// sorts the categories by name, which would put Other between the two others.
 const appHelp = `{{.Name}}: {{.Usage}}
 
 Usage: {{.UsageText}}
 
 {{.Description}}
-{{range .VisibleCategories}}
-{{.Name}}:{{range .VisibleCommands}}
-  {{printf "%-11s" .Name}} {{.Usage}}{{end}}
-{{end}}
+{{range .VisibleCategories}}{{if ne .Name "Other"}}{{template "category" .}}{{end}}{{end -}}
+{{range .VisibleCategories}}{{if eq .Name "Other"}}{{template "category" .}}{{end}}{{end}}
 Global options:{{range .VisibleFlags}}
   {{.}}{{end}}
-`
+{{define "category"}}
+{{.Name}}:{{range .VisibleCommands}}
+  {{printf "%-11s" .Name}} {{.Usage}}{{end}}
+{{end}}`
 
 const commandHelp = `{{.HelpName}}: {{.Usage}}
 

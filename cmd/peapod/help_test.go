@@ -65,6 +65,9 @@ func TestHelpOfEach(t *testing.T) {
 			if !strings.Contains(text, "\nExample: ") || c.Usage == "" {
 				t.Errorf("peapod %s has no example:\n%s", strings.Join(args, " "), text)
 			}
+			if other := helpOf(t, append([]string{"help"}, args...)...); other != text {
+				t.Errorf("peapod help %s is not the same:\n%s", strings.Join(args, " "), other)
+			}
 			for line := range strings.Lines(text) {
 				if len(line) > 110 {
 					t.Errorf("peapod %s: long line %q", strings.Join(args, " "), line)

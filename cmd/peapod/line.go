@@ -1,10 +1,8 @@
 package main
 
 import (
-	"fmt"
 	"strings"
 
-	"github.com/peapod/peapod/internal/nearest"
 	"github.com/urfave/cli/v2"
 )
 
@@ -38,9 +36,9 @@ func arrange(app *cli.App, args []string) (line, path []string, err error) {
 		}
 		name := args[0]
 		if name == "help" && len(path) == 0 {
-			// `help X` is `X --help`.
-			line, path, err := arrange(app, args[1:])
-			return append(line, "--help"), path, err
+			// `help X` is `X --help`; what follows X says nothing more.
+			path, err := commandPath(commands, args[1:])
+			return append(append(line, path...), "--help"), path, err
 		}
 		c := find(commands, name)
 		if c == nil {
@@ -52,6 +50,21 @@ func arrange(app *cli.App, args []string) (line, path []string, err error) {
 		}
 		commands, flags = c.Subcommands, c.Flags
 	}
+}
+
+// commandPath is the name of the command that words begin with: "pod run".
+func commandPath(commands []*cli.Command, words []string) (path []string, err error) {
+	for len(words) > 0 && len(commands) > 0 && !strings.HasPrefix(words[0], "-") {
+		if words[0] == "help" && len(path) == 0 {
+			break
+		}
+		c := find(commands, words[0])
+		if c == nil {
+			return path, unknownCommand(path, words[0], commands)
+		}
+		path, commands, words = append(path, c.Name), c.Subcommands, words[1:]
+	}
+	return path, nil
 }
 
 func find(commands []*cli.Command, name string) *cli.Command {
@@ -77,6 +90,9 @@ func arrangeLeaf(c *cli.Command, path string, args []string) []string {
 			args = nil
 		case n == 0:
 			rest, args = append(rest, args[0]), args[1:]
+		case len(args) == 1 && wantsValue(c.Flags, args[0]):
+			// Without its value: -- behind it would be taken for that.
+			return append(options, words...)
 		default:
 			options, args = append(options, words...), args[n:]
 		}
@@ -167,50 +183,6 @@ func findFlag(flags []cli.Flag, name string) cli.Flag {
 		}
 	}
 	return nil
-}
-
-func unknownCommand(path []string, name string, commands []*cli.Command) error {
-	var names []string
-	for _, c := range commands {
-		if !c.Hidden {
-			names = append(names, c.Name)
-		}
-	}
-	where := strings.Join(append([]string{"peapod"}, path...), " ")
-	return fmt.Errorf("there is no command %q%s (%s --help lists them)",
-		strings.Join(append(path, name), " "), didYouMean(name, "", names), where)
-}
-
-// usageError says what is wrong with the options in one line.
-func usageError(c *cli.Context, err error, _ bool) error {
-	where, flags := "peapod", c.App.Flags
-	if c.Command != nil && c.Command.HelpName != "" {
-		where, flags = c.Command.HelpName, c.Command.Flags
-	}
-	if name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); unknown {
-		return unknownOption(where, name, flags)
-	}
-	return fmt.Errorf("%s: %w (%s --help lists the options)", commandName(where), err, where)
-}
-
-func unknownOption(where, name string, flags []cli.Flag) error {
-	var names []string
-	for _, f := range flags {
-		if v, ok := f.(cli.VisibleFlag); ok && v.IsVisible() && len(name) > 1 {
-			names = append(names, f.Names()[0])
-		}
-	}
-	return fmt.Errorf("%s: there is no option %s%s (%s --help lists them)", commandName(where), dashed(name), didYouMean(name, "--", names), where)
-}
-
-// commandName is what an error begins with: "peapod: " comes before it.
-func commandName(helpName string) string { return strings.TrimPrefix(helpName, "peapod ") }
-
-func didYouMean(name, dashes string, names []string) string {
-	if near := nearest.Name(name, names); near != "" {
-		return fmt.Sprintf(": did you mean %s%s?", dashes, near)
-	}
-	return ""
 }
 
 func dashed(name string) string {
