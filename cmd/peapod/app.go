@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/peapod/peapod/pod"
 	"github.com/peapod/peapod/runtime"
@@ -171,7 +172,22 @@ func (p *peapod) runtime() *runtime.Runtime { return &runtime.Runtime{Root: p.ro
 
 // load finds the container that is the first argument.
 func (p *peapod) load(c *cli.Context) (*runtime.Container, error) {
-	return p.runtime().Load(c.Args().First())
+	container, err := p.runtime().Load(c.Args().First())
+	if errors.Is(err, runtime.ErrNotExist) {
+		if e := checkID(c.Args().First()); e != nil {
+			err = fmt.Errorf("%w: %w", e, err)
+		}
+	}
+	return container, err
+}
+
+// checkID refuses ids that everybody would take for an option. Where there is
+// such a container, as a program may have made it, all but run and create work.
+func checkID(id string) error {
+	if strings.HasPrefix(id, "-") {
+		return fmt.Errorf("container id %q: must not begin with -", id)
+	}
+	return nil
 }
 
 // exitError gives an exit status to an error, or, without an error, is a status

@@ -59,6 +59,9 @@ func (p *peapod) createOptions(c *cli.Context) (*runtime.CreateOptions, error) {
 	if err := needArgs(c, 1, 1); err != nil {
 		return nil, err
 	}
+	if err := checkID(c.Args().First()); err != nil {
+		return nil, err
+	}
 	spec, err := runtime.LoadSpec(c.String("bundle"))
 	if err != nil {
 		return nil, err

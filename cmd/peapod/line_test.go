@@ -75,6 +75,8 @@ func TestUnknownNames(t *testing.T) {
 		"pod delete x":            `there is no command "pod delete": did you mean rm? (peapod pod --help lists them)`,
 		"pod ps x":                `pod ps takes no argument, got "x"`,
 		"pod exec x":              `pod exec: an argument is missing; usage: peapod pod exec [options] POD [--] COMMAND [ARGUMENT...]`,
+		"run -- -d":               `container id "-d": must not begin with -`,
+		"create -- --help":        `container id "--help": must not begin with -`,
 		"delete":                  `delete: an argument is missing; usage: peapod delete [options] ID`,
 		"start a b":               `start: there are 2 arguments; usage: peapod start ID`,
 	} {
