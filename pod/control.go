@@ -27,7 +27,11 @@ func (s *Store) Stop(ctx context.Context, name string, grace time.Duration) erro
 	if err != nil {
 		return err
 	}
-	if !p.supervised() {
+	running, err := p.supervised()
+	if err != nil {
+		return fmt.Errorf("pod %s: %w", name, err)
+	}
+	if !running {
 		return fmt.Errorf("pod %s: %w (%s)", name, ErrNotRunning, r.Status.Phase)
 	}
 	if err := p.askToStop(grace); err != nil {
@@ -102,7 +106,11 @@ func (s *Store) Remove(ctx context.Context, name string, force bool) error {
 	if err != nil {
 		return err
 	}
-	if p.supervised() {
+	running, err := p.supervised()
+	if err != nil {
+		return fmt.Errorf("pod %s: %w", name, err)
+	}
+	if running {
 		if !force {
 			return fmt.Errorf("pod %s: %w: stop it first (peapod pod stop %s), or force the removal", name, ErrRunning, name)
 		}
@@ -112,7 +120,7 @@ func (s *Store) Remove(ctx context.Context, name string, force bool) error {
 	}
 	// Whoever has the lock may clear up.
 	var lock *os.File
-	if _, err := os.Stat(p.state); err == nil {
+	if _, err = os.Stat(p.state); err == nil {
 		if lock, err = p.lock(); err != nil {
 			return fmt.Errorf("pod %s: %w", name, err)
 		}

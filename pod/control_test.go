@@ -258,8 +258,8 @@ func TestLockOfAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer lock.Close()
-	if !p.supervised() {
-		t.Error("the lock is not seen")
+	if running, err := p.supervised(); !running || err != nil {
+		t.Errorf("the lock is not seen: %v", err)
 	}
 	if _, err := p.lock(); !errors.Is(err, ErrRunning) {
 		t.Errorf("%v, want ErrRunning", err)
@@ -285,8 +285,8 @@ func TestLockOfAnother(t *testing.T) {
 		t.Errorf("%v, want ErrRunning", err)
 	}
 	lock.Close()
-	if p.supervised() {
-		t.Error("the lock is still seen")
+	if running, err := p.supervised(); running || err != nil {
+		t.Errorf("the lock is still seen: %v", err)
 	}
 	if fd, err := p.supervisor(); fd != -1 || err != nil {
 		t.Errorf("%d, %v", fd, err)

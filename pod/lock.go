@@ -41,16 +41,23 @@ func (p place) lock() (*os.File, error) {
 	return nil, err
 }
 
-// supervised tells whether the pod's supervisor lives.
-func (p place) supervised() bool {
+// supervised tells whether the pod's supervisor lives. Who may not look at the
+// lock does not know: that is an error.
+func (p place) supervised() (bool, error) {
 	f, err := os.OpenFile(p.lockFile(), os.O_RDONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return false, nil
+	}
 	if err != nil {
-		return false
+		return false, denied(err)
 	}
 	defer f.Close()
 	// Who could share it? Not those whom a supervisor keeps out.
 	l := unix.Flock_t{Type: unix.F_RDLCK}
-	return unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &l) == nil && l.Type == unix.F_WRLCK
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &l); err != nil {
+		return false, fmt.Errorf("look at the lock %s: %w", f.Name(), err)
+	}
+	return l.Type == unix.F_WRLCK, nil
 }
 
 // awaitEnd waits until the pod's lock is free: its supervisor has gone.
@@ -64,16 +71,20 @@ func (p place) awaitEnd(ctx context.Context) error {
 		return err
 	}
 	defer w.close()
-	for p.supervised() {
+	for {
+		// After a change the lock is free a moment after the file was closed.
+		running, err := p.supervised()
+		for pause := 100 * time.Microsecond; running && pause < 2*time.Millisecond; pause *= 2 {
+			time.Sleep(pause)
+			running, err = p.supervised()
+		}
+		if err != nil || !running {
+			return err
+		}
 		if err := w.wait(time.Second); err != nil {
 			return err
 		}
-		// The lock is free a moment after the file was closed.
-		for pause := 100 * time.Microsecond; pause < 2*time.Millisecond && p.supervised(); pause *= 2 {
-			time.Sleep(pause)
-		}
 	}
-	return nil
 }
 
 // sign writes into the lock's file which process holds the lock: its number and
@@ -107,10 +118,13 @@ func (p place) supervisor() (fd int, err error) {
 	var start uint64
 	for end := time.Now().Add(time.Second); ; time.Sleep(time.Millisecond) {
 		data, err := os.ReadFile(p.lockFile())
-		if errors.Is(err, fs.ErrNotExist) || err == nil && !p.supervised() {
+		if errors.Is(err, fs.ErrNotExist) {
 			return -1, nil
 		}
 		if err != nil {
+			return -1, denied(err)
+		}
+		if running, err := p.supervised(); err != nil || !running {
 			return -1, err
 		}
 		if _, err = fmt.Sscanln(string(data), &pid, &start); err == nil {

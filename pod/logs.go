@@ -68,7 +68,10 @@ func follow(ctx context.Context, p place, readers []*logReader, f func(Line)) er
 	defer w.close()
 	for {
 		// Looked at before reading, so that nothing comes after it.
-		running := p.supervised()
+		running, err := p.supervised()
+		if err != nil {
+			return err
+		}
 		for _, r := range readers {
 			if err := r.more(f); err != nil {
 				return err

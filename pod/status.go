@@ -99,10 +99,11 @@ func (s *PodStatus) save(path string) error {
 	return replaceFile(path, data)
 }
 
-// replaceFile writes a file that readers see whole or not at all.
+// replaceFile writes a file that readers see whole or not at all. Readers are
+// its owner's: specs and statuses hold the values of variables.
 func replaceFile(path string, data []byte) error {
 	temporary := path + ".tmp"
-	if err := os.WriteFile(temporary, data, 0o644); err != nil {
+	if err := os.WriteFile(temporary, data, 0o600); err != nil {
 		return err
 	}
 	return os.Rename(temporary, path)

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/peapod/peapod/runtime"
 )
@@ -127,14 +128,19 @@ func (s *Store) claim(name string) (place, *os.File, error) {
 	if err != nil {
 		return p, nil, err
 	}
-	if err := os.MkdirAll(filepath.Dir(p.state), 0o711); err != nil {
+	// Specs and statuses hold the values of variables: they are for root only.
+	if err := makePrivate(filepath.Dir(p.state)); err != nil {
 		return p, nil, err
 	}
-	if err := os.Mkdir(p.state, 0o711); err != nil {
+	if err := os.Mkdir(p.state, 0o700); err != nil {
 		if !errors.Is(err, fs.ErrExist) {
 			return p, nil, err
 		}
-		if p.supervised() {
+		running, err := p.supervised()
+		if err != nil {
+			return p, nil, fmt.Errorf("pod %s: %w", name, err)
+		}
+		if running {
 			return p, nil, fmt.Errorf("pod %s: %w and runs: stop and remove it (peapod pod rm -f %s), or choose another name (--name)", name, ErrExist, name)
 		}
 		return p, nil, fmt.Errorf("pod %s: %w and has ended: remove it (peapod pod rm %s), or choose another name (--name)", name, ErrExist, name)
@@ -150,6 +156,18 @@ func (s *Store) claim(name string) (place, *os.File, error) {
 	return p, f, nil
 }
 
+// makePrivate makes a directory that only its owner gets into, whatever the
+// umask is and whoever made it before.
+func makePrivate(dir string) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o711); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return os.Chmod(dir, 0o700)
+}
+
 // Get returns the pod called name, or ErrNotExist.
 func (s *Store) Get(name string) (*Record, error) {
 	p, err := s.place(name)
@@ -158,22 +176,37 @@ func (s *Store) Get(name string) (*Record, error) {
 	}
 	if _, err := os.Stat(p.state); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("pod %s: %w (peapod pod ps lists them)", name, ErrNotExist)
+	} else if err != nil {
+		return nil, fmt.Errorf("pod %s: %w", name, denied(err))
 	}
 	r := &Record{Pod: &Pod{Metadata: Metadata{Name: name}}}
 	if err := readJSON(p.specFile(), r.Pod); err != nil {
-		return nil, fmt.Errorf("pod %s: %w", name, err)
+		return nil, fmt.Errorf("pod %s: %w", name, denied(err))
 	}
 	if err := readJSON(p.statusFile(), &r.Status); err != nil {
-		return nil, fmt.Errorf("pod %s: %w", name, err)
+		return nil, fmt.Errorf("pod %s: %w", name, denied(err))
 	}
+	if r.Status.finished() {
+		return r, nil
+	}
+	running, err := p.supervised()
 	switch {
-	case r.Status.finished():
-	case !p.supervised():
+	case err != nil:
+		return nil, fmt.Errorf("pod %s: %w", name, err)
+	case !running:
 		r.Status.lost()
 	case r.Status.Phase == "":
 		r.Status.Phase = PodPending // its supervisor has only begun
 	}
 	return r, nil
+}
+
+// denied tells whose pods these are to somebody who may not see them.
+func denied(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w: its pods belong to another user; use sudo", err)
+	}
+	return err
 }
 
 // lost turns the status of a pod whose supervisor died into what it is.
@@ -213,7 +246,7 @@ func (s *Store) List() ([]*Record, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, denied(err)
 	}
 	var list []*Record
 	for _, e := range entries {
@@ -257,5 +290,5 @@ func (r *Record) container(name string) (*ContainerStatus, error) {
 		}
 		names = append(names, c.Name)
 	}
-	return nil, fmt.Errorf("pod %s has no container %q; it has %q", r.Pod.Metadata.Name, name, names)
+	return nil, fmt.Errorf("pod %s has no container %q; it has %s", r.Pod.Metadata.Name, name, strings.Join(names, ", "))
 }

@@ -129,7 +129,7 @@ func TestStore(t *testing.T) {
 	if list, err := s.store.List(); err != nil || len(list) != 1 || list[0].Pod.Metadata.Name != name {
 		t.Errorf("list %v %v", list, err)
 	}
-	if _, err := s.store.Container(name, "c"); err == nil || !strings.Contains(err.Error(), `no container "c"; it has ["a" "b"]`) {
+	if _, err := s.store.Container(name, "c"); err == nil || !strings.Contains(err.Error(), `no container "c"; it has a, b`) {
 		t.Errorf("container c: %v", err)
 	}
 	if _, err := Start(t.Context(), p, &Options{Store: s.store}); !errors.Is(err, ErrExist) || !strings.Contains(err.Error(), "rm -f "+name) {

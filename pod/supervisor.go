@@ -143,10 +143,17 @@ func (s *Supervisor) log() *slog.Logger { return s.store.log() }
 
 // makeData makes the directory of the pod's data, with the log that all else
 // may want to write to. What an earlier pod of the name left there, after a
-// crash, is removed first.
+// crash, is removed first. Nobody but root gets below it: a container that is
+// root may leave set-user-id programs in its overlay and its volumes, which any
+// user of the host could execute there (CVE-2021-41091).
 func (s *Supervisor) makeData() error {
 	if err := s.store.clear(context.Background(), s.place); err != nil {
 		return err
+	}
+	for _, dir := range []string{filepath.Dir(s.place.data), s.place.data} {
+		if err := makePrivate(dir); err != nil {
+			return err
+		}
 	}
 	if err := os.MkdirAll(s.place.logs(), 0o755); err != nil {
 		return err
