@@ -173,6 +173,8 @@ func (b *builder) hide(paths []string) {
 		p.Call(unix.SYS_OPEN_TREE, cwd, p.Str(os.DevNull),
 			program.Sym(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC, "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC")).
 			Into(tree).For("clone", "the host's "+os.DevNull)
+		// Read-only, so that its mode and owner cannot be changed from inside.
+		b.setattr(tree.Value(), attribute{set: unix.MOUNT_ATTR_RDONLY}, 0, false, os.DevNull)
 		b.attach(tree.Value(), fd.Value(), os.DevNull+" on "+path)
 		p.Here(done)
 	}

@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,9 +57,7 @@ func (c *plan) program() (*program.Program, error) {
 	if c.gate != nil {
 		c.gate.steps(p)
 	}
-	for i, f := range []*os.File{c.options.Stdin, c.options.Stdout, c.options.Stderr} {
-		o.owned[i] = ownable(f)
-	}
+	o.streams = streamsOf(c.options.Stdin, c.options.Stdout, c.options.Stderr)
 	c.id.steps(p, o)
 	return p, nil
 }

@@ -134,9 +134,13 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 	if err := group(); err != nil {
 		return nil, err
 	}
-	proc, err := start(prog, c.group, nursery, &program.Attr{
-		Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr, Sys: p.members.sys(),
-	})
+	attr := &program.Attr{Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr, Sys: p.members.sys()}
+	done, err := protectNull(&attr.Stdin, &attr.Stdout, &attr.Stderr)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	proc, err := start(prog, c.group, nursery, attr)
 	if err != nil {
 		return nil, err
 	}

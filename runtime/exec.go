@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/peapod/peapod/internal/program"
@@ -71,9 +70,13 @@ func (c *Container) exec(ctx context.Context, o *ExecOptions) (proc *Process, er
 	if inPid {
 		m.join = []joined{{kind: namespaces.PID}} // there will be a message of the pid
 	}
-	sp, err := start(prog, group, nil, &program.Attr{
-		Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr, Sys: syscall.SysProcAttr{}, Dir: c.dir,
-	})
+	attr := &program.Attr{Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr, Dir: c.dir}
+	done, err := protectNull(&attr.Stdin, &attr.Stdout, &attr.Stderr)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	sp, err := start(prog, group, nil, attr)
 	if err != nil {
 		return nil, err
 	}
@@ -119,9 +122,7 @@ func execProgram(members []specs.LinuxNamespace, name string, id *identity, targ
 	set(p, id.settings())
 	p.Call(unix.SYS_UMASK, program.Octal(0)) // else the caller's would be on the working directory
 	po := processOptions{parentDeath: o.KillWithParent}
-	for i, f := range []*os.File{o.Stdin, o.Stdout, o.Stderr} {
-		po.owned[i] = ownable(f)
-	}
+	po.streams = streamsOf(o.Stdin, o.Stdout, o.Stderr)
 	if id.Terminal {
 		master, slave := openTerminal(p)
 		po.terminal = newTerminal(p, o.Console, o.ConsoleAnswer, id.ConsoleSize, master, slave)

@@ -3,7 +3,6 @@ package runtime
 import (
 	"encoding/binary"
 	"fmt"
-	"os"
 	"path"
 	"strings"
 
@@ -110,8 +109,8 @@ func parseLimits(list []specs.POSIXRlimit) (limits []limit, err error) {
 
 // options of a process that are not the spec's.
 type processOptions struct {
-	parentDeath bool      // SIGKILL when the parent dies
-	owned       [3]bool   // standard descriptors that the user gets
+	parentDeath bool // SIGKILL when the parent dies
+	streams     [3]stream
 	terminal    *terminal // the process's, if it has one
 }
 
@@ -120,15 +119,12 @@ type processOptions struct {
 func (id *identity) steps(p *program.Program, o processOptions) {
 	if o.terminal != nil {
 		o.terminal.control(p, id.User)
+		o.streams = [3]stream{}
 	}
 	// The working directory must not be one of the set-up's descriptors
 	// (CVE-2024-21626), for instance of what lies below a masked path.
 	p.Call(unix.SYS_CLOSE_RANGE, program.Int(p.Own().Address()+1), program.Int(^uint32(0)), program.Int(0)).For("close", "the set-up's descriptors")
-	for fd, owned := range o.owned {
-		if owned && id.User.UID != 0 {
-			p.Call(unix.SYS_FCHOWN, program.Int(fd), program.Int(id.User.UID), program.Int(-1)).TolerateAll()
-		}
-	}
+	id.adopt(p, o.streams)
 	entered := id.enterCwd(p)
 	groups := make([]byte, 0, 4*len(id.User.AdditionalGids))
 	for _, g := range id.User.AdditionalGids {
@@ -300,21 +296,4 @@ func unique(env []string) []string {
 		}
 	}
 	return list
-}
-
-// ownable tells whether f is to be handed over to the process's user: a pipe,
-// socket or terminal that was made for it, never the host's /dev/null.
-func ownable(f *os.File) bool {
-	if f == nil {
-		return false
-	}
-	var st unix.Stat_t
-	if unix.Fstat(int(f.Fd()), &st) != nil {
-		return false
-	}
-	switch st.Mode & unix.S_IFMT {
-	case unix.S_IFIFO, unix.S_IFSOCK:
-		return true
-	}
-	return false
 }

@@ -185,6 +185,9 @@ func TestNullIsNotChanged(t *testing.T) {
 	s.spec.Process.User = specs.User{}
 	s.spec.Process.Capabilities = &specs.LinuxCapabilities{Bounding: caps}
 	s.run(op("chown", "/dev/stdin", "0"), op("cat", "/masked"))
+	// A root that may change owners reaches its own device only.
+	s.spec.Process.Capabilities = &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps}
+	s.run(op("chown", "/dev/stdin", "1234"), op("chown", "/dev/null", "1234"), op("chown", "/masked", "1234"))
 	if after := null(t); after != before {
 		t.Errorf("/dev/null is %+v, before %+v", after, before)
 	}
