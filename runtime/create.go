@@ -37,7 +37,7 @@ func (r *Runtime) Run(ctx context.Context, id string, o *CreateOptions) (*Contai
 // Plan returns the program that Create and Run would start, to be listed. It
 // opens and makes nothing and needs no privilege.
 func (r *Runtime) Plan(id string, o *CreateOptions) (*program.Program, error) {
-	c, err := o.plan(id, false)
+	c, err := o.plan(r.root(), id, false)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 	if err := needRoot(); err != nil {
 		return nil, err
 	}
-	p, err := o.plan(id, true)
+	p, err := o.plan(r.root(), id, true)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 		Rootfs:     absolute(p.options.Bundle, p.spec.Root.Path),
 		Created:    time.Now().UTC(),
 		Owner:      owner(),
-		Cgroup:     cgroupPath(p.spec, id),
+		Cgroup:     cgroupPath(p.spec, r.root(), id),
 		Hostname:   p.spec.Hostname, Annotations: p.spec.Annotations,
 		Process: p.spec.Process, Namespaces: p.spec.Linux.Namespaces,
 		Mounts: destinations(p.spec.Mounts),

@@ -2,6 +2,8 @@ package runtime
 
 import (
 	"fmt"
+	"hash/fnv"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -47,7 +49,7 @@ type CreateOptions struct {
 
 // plan checks the options. When open says so, the namespaces to join are
 // opened, and the caller closes them.
-func (o *CreateOptions) plan(id string, open bool) (c *plan, err error) {
+func (o *CreateOptions) plan(root, id string, open bool) (c *plan, err error) {
 	if o.Spec == nil {
 		return nil, fmt.Errorf("there is no spec")
 	}
@@ -76,7 +78,7 @@ func (o *CreateOptions) plan(id string, open bool) (c *plan, err error) {
 		c.members.close()
 		return nil, err
 	}
-	if spec.Mounts, c.bindsGroup, err = expandCgroupMounts(&spec, cgroupPath(&spec, id)); err != nil {
+	if spec.Mounts, c.bindsGroup, err = expandCgroupMounts(&spec, cgroupPath(&spec, root, id)); err != nil {
 		c.members.close()
 		return nil, err
 	}
@@ -87,12 +89,19 @@ func (o *CreateOptions) plan(id string, open bool) (c *plan, err error) {
 	return c, nil
 }
 
-// cgroupPath is the container's group: /peapod/<id> unless the spec says.
-func cgroupPath(spec *specs.Spec, id string) string {
-	if spec.Linux.CgroupsPath == "" {
-		return "/peapod/" + id
+// cgroupPath is the container's group: what the spec says, or one of its own
+// below /peapod. There is one tree of groups for all roots, and for pods, whose
+// names have no dots.
+func cgroupPath(spec *specs.Spec, root, id string) string {
+	if spec.Linux.CgroupsPath != "" {
+		return filepath.Join("/", spec.Linux.CgroupsPath)
 	}
-	return filepath.Join("/", spec.Linux.CgroupsPath)
+	if root == DefaultRoot() {
+		return "/peapod/" + id + ".container"
+	}
+	h := fnv.New32a()
+	io.WriteString(h, root)
+	return fmt.Sprintf("/peapod/%s.container.%08x", id, h.Sum32())
 }
 
 // needRoot tells unprivileged callers early and in one line.

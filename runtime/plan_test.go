@@ -81,7 +81,7 @@ func TestPlans(t *testing.T) {
 	}
 	// Create's program waits at its gate.
 	o := &CreateOptions{Bundle: "/bundle", Spec: planSpec()}
-	plan, err := o.plan("box", false)
+	plan, err := o.plan("/run/peapod", "box", false)
 	if err != nil {
 		t.Fatal(err)
 	}

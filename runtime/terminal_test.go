@@ -189,7 +189,7 @@ func TestTerminalInUserNamespace(t *testing.T) {
 func TestTerminalNeedsConsole(t *testing.T) {
 	spec := planSpec()
 	spec.Process.Terminal = true
-	_, err := (&CreateOptions{Spec: spec}).plan("x", true)
+	_, err := (&CreateOptions{Spec: spec}).plan("/run/peapod", "x", true)
 	if err == nil || !strings.Contains(err.Error(), "process.terminal: there is nobody to send the terminal to") {
 		t.Error(err)
 	}
