@@ -74,6 +74,9 @@ func TestHello(t *testing.T) {
 		t.Errorf("exit status %d after Ctrl-C: %s", code, p.seen.String())
 	}
 	nothingOf(t, name)
+	if images, _ := filepath.Glob(filepath.Join(scratch, "data/images/*")); len(images) > 0 {
+		t.Errorf("%q are left", images)
+	}
 	if _, err := http.Get(address); err == nil {
 		t.Error("the port still answers")
 	}

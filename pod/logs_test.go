@@ -155,36 +155,3 @@ func TestWatch(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-func TestBuiltinImage(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "peapod")
-	if err := os.WriteFile(binary, []byte("one"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	s := Store{Data: t.TempDir()}
-	one, err := s.builtinImage(binary)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if again, err := s.builtinImage(binary); again != one || err != nil {
-		t.Errorf("%s, %v: not the same image", again, err)
-	}
-	if b, err := os.ReadFile(filepath.Join(one, BuiltinBinary)); string(b) != "one" || err != nil {
-		t.Errorf("%q %v", b, err)
-	}
-	if err := os.WriteFile(binary, []byte("three"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if other, err := s.builtinImage(binary); other == one || err != nil {
-		t.Errorf("%s, %v: the image of another binary", other, err)
-	}
-	if _, err := s.builtinImage(binary + "x"); !errors.Is(err, os.ErrNotExist) {
-		t.Error(err)
-	}
-	entries, _ := os.ReadDir(filepath.Join(s.Data, "images"))
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") {
-			t.Errorf("%s is left", e.Name())
-		}
-	}
-}

@@ -96,7 +96,7 @@ func (w *worker) resources() *specs.LinuxResources {
 
 func (w *worker) imageRoot() string {
 	if w.resolved.Image.Builtin() {
-		return w.s.image
+		return w.s.image.root
 	}
 	return w.resolved.Image.Root
 }

@@ -30,8 +30,8 @@ type Supervisor struct {
 	ports   *forwarding
 	volumes map[string]string
 	workers []*worker
-	image   string   // root of builtin:demo
-	ownLog  *os.File // or nil
+	image   *builtinImage // or nil
+	ownLog  *os.File      // or nil
 
 	stopping context.Context // ends when the pod is to stop
 	stop     context.CancelFunc
@@ -164,7 +164,7 @@ func (s *Supervisor) makeData() error {
 // makePlace makes what the containers get from the host.
 func (s *Supervisor) makePlace() error {
 	for _, r := range s.pod.Spec.Containers {
-		if r.Image == BuiltinDemo && s.image == "" {
+		if r.Image == BuiltinDemo && s.image == nil {
 			var err error
 			if s.image, err = s.store.builtinImage(s.options.Builtin); err != nil {
 				return err
@@ -324,6 +324,12 @@ func (s *Supervisor) release(keep bool) {
 	}
 	if err != nil {
 		s.log().Error("the pod cannot be cleared up", "error", err)
+	}
+	if s.image != nil {
+		s.image.close()
+		if err := s.store.sweepImages(); err != nil {
+			s.log().Error("the image cannot be removed", "error", err)
+		}
 	}
 	s.lock.Close()
 	if s.ownLog != nil {
