@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -109,6 +110,7 @@ func Supervise() int {
 		fmt.Fprintln(os.Stderr, "this is started by peapod pod run --detach only")
 		return 2
 	}
+	closeInherited(5)
 	unix.CloseOnExec(3)
 	unix.CloseOnExec(4)
 	signals := make(chan os.Signal, 4)
@@ -152,6 +154,25 @@ func startDetached(in io.Reader) (*Supervisor, error) {
 		Store: Store{Root: r.Root, Data: r.DataDir}, Name: r.Name, Env: r.Env, Args: r.Args,
 		Builtin: r.Builtin, Keep: true, ownLog: true,
 	})
+}
+
+// closeInherited closes the descriptors from first on that this process was
+// left by its caller, a lock or a pipe of a script: Go's own are all
+// close-on-exec.
+func closeInherited(first int) {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil || fd < first {
+			continue
+		}
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+			unix.Close(fd)
+		}
+	}
 }
 
 // forgetTerminal gives up the descriptors of whoever started the pod.

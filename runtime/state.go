@@ -82,15 +82,22 @@ func readWhole(path string) ([]byte, error) {
 	return data, err
 }
 
-// replace writes a file that readers see whole or not at all.
+// replace writes a file that readers see whole or not at all. The temporary one
+// is new: a link that somebody planted there is not followed.
 func replace(path string, data []byte) error {
-	temporary := path + ".tmp"
-	err := os.WriteFile(temporary, data, 0o600)
+	f, err := os.CreateTemp(filepath.Dir(path), ".peapod-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if e := f.Close(); err == nil {
+		err = e
+	}
 	if err == nil {
-		err = os.Rename(temporary, path)
+		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
-		os.Remove(temporary)
+		os.Remove(f.Name())
 	}
 	return err
 }
