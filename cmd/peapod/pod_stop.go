@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
+	"github.com/peapod/peapod/pod"
 	"github.com/urfave/cli/v2"
 )
 
@@ -12,17 +15,58 @@ func (p *peapod) podStopCommand() *cli.Command {
 		Usage:     "stop pods",
 		ArgsUsage: "POD...",
 		Description: `The containers get SIGTERM, and SIGKILL after a while. The pods stay in the
-list until they are removed.
+list until they are removed. The exit status of a pod that was stopped is 0,
+whatever its containers then end with. One that has ended stays as it is.
 
 Example: peapod pod stop -t 5 hello`,
 		Flags: []cli.Flag{
 			&cli.Float64Flag{Name: "time", Aliases: []string{"t"}, Value: -1, DefaultText: "terminationGracePeriodSeconds of the spec", Usage: "kill after `SECONDS`"},
 		},
-		Action: func(c *cli.Context) error {
-			grace := time.Duration(c.Float64("time") * float64(time.Second))
-			return eachPod(c, func(name string) error { return p.store().Stop(c.Context, name, grace) })
-		},
+		Action: p.podStop,
 	}
+}
+
+func (p *peapod) podStop(c *cli.Context) error {
+	grace := time.Duration(-1)
+	if seconds := c.Float64("time"); c.IsSet("time") {
+		if !(seconds >= 0 && seconds <= maxGrace) { // NaN is neither
+			return fmt.Errorf("pod stop: --time %v: give seconds, 0 or more", seconds)
+		}
+		grace = time.Duration(seconds * float64(time.Second))
+	}
+	return eachPod(c, func(name string) error {
+		defer p.explainWait(name, grace)()
+		err := p.store().Stop(c.Context, name, grace)
+		if errors.Is(err, pod.ErrNotRunning) {
+			fmt.Fprintf(p.stderr, "peapod: pod %s has ended already\n", name)
+			return nil
+		}
+		return err
+	})
+}
+
+const (
+	maxGrace  = 1e9             // seconds
+	quietStop = 2 * time.Second // after which a user wonders
+)
+
+// explainWait tells a user at a terminal what pod stop waits for, when that
+// takes long. What it returns is to be called when it has come.
+func (p *peapod) explainWait(name string, grace time.Duration) (done func()) {
+	if !isTerminal(p.stderr) {
+		return func() {}
+	}
+	timer := time.AfterFunc(quietStop, func() {
+		if grace < 0 {
+			r, err := p.store().Get(name)
+			if err != nil {
+				return
+			}
+			grace = r.Pod.GracePeriod()
+		}
+		fmt.Fprintf(p.stderr, "peapod: waiting up to %v for pod %s (peapod pod stop -t 0 %s kills it)\n", grace, name, name)
+	})
+	return func() { timer.Stop() }
 }
 
 func (p *peapod) podRmCommand() *cli.Command {
@@ -38,7 +82,13 @@ Example: peapod pod rm -f hello`,
 			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "end those that run; fine where there is none"},
 		},
 		Action: func(c *cli.Context) error {
-			return eachPod(c, func(name string) error { return p.store().Remove(c.Context, name, c.Bool("force")) })
+			return eachPod(c, func(name string) error {
+				err := p.store().Remove(c.Context, name, c.Bool("force"))
+				if errors.Is(err, pod.ErrRunning) && !c.Bool("force") {
+					return fmt.Errorf("pod %s: %w: stop it first, or force it (peapod pod rm -f %s)", name, pod.ErrRunning, name)
+				}
+				return err
+			})
 		},
 	}
 }
@@ -48,7 +98,8 @@ func (p *peapod) podWaitCommand() *cli.Command {
 		Name:      "wait",
 		Usage:     "wait for a pod's end",
 		ArgsUsage: "POD",
-		Description: `The exit status is the pod's: that of the first container that failed.
+		Description: `The exit status is the pod's: that of the first container that failed, or 0
+when none did before the pod was stopped (peapod pod stop).
 
 Example: peapod pod wait backup && echo done`,
 		Action: func(c *cli.Context) error {
