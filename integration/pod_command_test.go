@@ -48,8 +48,13 @@ func TestPodForeground(t *testing.T) {
 	name, path := podSpec(t, probing("echo"), long)
 	r := peapod(t, "pod", "run", "-e", "X= y", "--arg", "a=arg", "--arg", "a=b=c", path)
 	r.wants(9)
-	if !strings.Contains(r.stdout, "a      | arg b=c\n") || !strings.Contains(r.stdout, "longer | one\n") || r.stderr != "longer | two\n" {
-		t.Errorf("stdout %q, stderr %q", r.stdout, r.stderr)
+	if !strings.Contains(r.stdout, "a      | arg b=c\n") || !strings.Contains(r.stdout, "longer | one\n") {
+		t.Errorf("stdout %q", r.stdout)
+	}
+	// Whether a ends first is up to the kernel.
+	want := "longer | two\npeapod: longer exited with status 9\npeapod: pod " + name + " failed: longer exited with status 9\n"
+	if got := strings.Replace(r.stderr, "peapod: a exited with status 0\n", "", 1); got != want {
+		t.Errorf("stderr %q, want %q", r.stderr, want)
 	}
 	peapod(t, "pod", "inspect", name).wants(1, name) // nothing is left
 	// From the standard input, under another name.
@@ -83,9 +88,24 @@ func TestPodForegroundSignals(t *testing.T) {
 	p.cmd.Process.Signal(unix.SIGINT)
 	p.sees("stopping pod " + name)
 	p.cmd.Process.Signal(unix.SIGINT)
+	p.sees("killing pod " + name)
+	p.sees("a was killed")
 	p.status()
 	if took := time.Since(start); took > 8*time.Second {
 		t.Errorf("killing took %v", took)
+	}
+}
+
+// Who waits at a terminal learns for what.
+func TestPodStopWaits(t *testing.T) {
+	name, path := podSpec(t, probing("wait"))
+	peapod(t, "pod", "run", "-d", path).ok()
+	peapod(t, "kill", name+".a", "STOP").ok()
+	p, _, _ := onTerminal(t, "pod", "stop", name)
+	p.sees("waiting up to 10s for pod " + name + " (peapod pod stop -t 0 " + name + " kills it)")
+	peapod(t, "pod", "stop", "-t", "0", name).ok()
+	if code := p.status(); code != 0 {
+		t.Errorf("status %d", code)
 	}
 }
 
@@ -198,7 +218,8 @@ func TestPodDetached(t *testing.T) {
 	follower.sees("ready")
 	waiter := begin(t, command(t, "pod", "wait", name))
 
-	peapod(t, "pod", "rm", name).wants(1, "running")
+	peapod(t, "pod", "rm", name).wants(1, "running", "peapod pod rm -f "+name)
+	peapod(t, "pod", "stop", "-t", "-1", name).wants(1, "0 or more")
 	peapod(t, "pod", "stop", "-t", "5", name).ok()
 	if code := follower.status(); code != 0 {
 		t.Errorf("logs -f: status %d", code)
@@ -206,12 +227,37 @@ func TestPodDetached(t *testing.T) {
 	if code := waiter.status(); code != 0 {
 		t.Errorf("wait: status %d", code)
 	}
-	peapod(t, "pod", "stop", name).wants(1, "not running")
-	if got := peapod(t, "pod", "ps").ok(); !strings.Contains(got, "Succeeded") {
+	peapod(t, "pod", "stop", name).wants(0, name+" has ended already")
+	if got := peapod(t, "pod", "ps").ok(); !strings.Contains(got, "Succeeded") || strings.Contains(got, address) {
 		t.Errorf("ps: %q", got)
 	}
+	if got := peapod(t, "pod", "port", name).ok(); got != "" {
+		t.Errorf("port: %q", got)
+	}
+	peapod(t, "pod", "port", name, "80").wants(1, "has ended")
 	peapod(t, "pod", "rm", name).ok()
 	peapod(t, "pod", "wait", name).wants(1, name)
+}
+
+// The same address everywhere, also without a hostIP.
+func TestPodAddress(t *testing.T) {
+	port := freePort(t)
+	server := probing("wait")
+	server["ports"] = []map[string]any{{"containerPort": 80, "hostPort": port}}
+	name, path := podSpec(t, server)
+	address := fmt.Sprintf("0.0.0.0:%d", port)
+	peapod(t, "pod", "run", "-d", path).wants(0, "listens at "+address)
+	if got := peapod(t, "pod", "port", name, "80").ok(); got != address {
+		t.Errorf("port: %q", got)
+	}
+	if got := peapod(t, "pod", "ps").ok(); !strings.Contains(got, " "+address+"->80/tcp") {
+		t.Errorf("ps: %q", got)
+	}
+	peapod(t, "pod", "rm", "-f", name).ok()
+	p := begin(t, command(t, "pod", "run", path))
+	p.sees("listens at " + address)
+	p.cmd.Process.Signal(unix.SIGTERM)
+	p.status()
 }
 
 func TestPodWaitStatus(t *testing.T) {

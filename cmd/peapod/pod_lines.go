@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/peapod/peapod/pod"
@@ -16,6 +17,7 @@ type lineWriter struct {
 	prefixes map[string][2]string // by container: on out and on err; nil: none
 	times    bool                 // begin with the time
 	buffer   []byte
+	mu       sync.Mutex
 	// The line that was begun last and not ended: a long one comes in
 	// parts, and others may come between them.
 	open pod.Line
@@ -50,6 +52,8 @@ func wantsColour(f *os.File, env func(string) string) bool {
 
 // write prints a line in one piece.
 func (w *lineWriter) write(l pod.Line) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	to, k := w.out, 0
 	if l.Stream == "stderr" {
 		to, k = w.err, 1
@@ -73,4 +77,22 @@ func (w *lineWriter) write(l pod.Line) error {
 	w.open = pod.Line{Container: l.Container, Stream: l.Stream, Partial: l.Partial}
 	_, err := to.Write(b)
 	return err
+}
+
+// note prints a line of peapod's own, unless text is "".
+func (w *lineWriter) note(text string) {
+	if text == "" {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.open.Partial {
+		to := w.out
+		if w.open.Stream == "stderr" {
+			to = w.err
+		}
+		to.Write([]byte{'\n'})
+		w.open = pod.Line{}
+	}
+	fmt.Fprintf(w.err, "peapod: %s\n", text)
 }

@@ -96,7 +96,7 @@ func podRow(r *pod.Record, now time.Time, wide bool) []string {
 		podWord(r.Status),
 		fmt.Sprint(restarts),
 		age(r.Status.StartTime, now),
-		strings.Join(podPorts(r.Pod), ","),
+		strings.Join(podPorts(r), ","),
 	}
 	if wide {
 		row = append(row, fmt.Sprint(r.Status.Supervisor.PID), strings.Join(containers, ","))
@@ -136,11 +136,19 @@ func containerWord(s pod.ContainerState) string {
 }
 
 // podPorts are the forwarded ports: 127.0.0.1:8080->80/tcp.
-func podPorts(p *pod.Pod) (list []string) {
-	eachPort(p, func(container, host string, port int) {
+func podPorts(r *pod.Record) (list []string) {
+	if ended(r) {
+		return nil
+	}
+	eachPort(r.Pod, func(container, host string, port int) {
 		list = append(list, fmt.Sprintf("%s->%d/tcp", host, port))
 	})
 	return list
+}
+
+// ended tells whether nothing of the pod runs or will run.
+func ended(r *pod.Record) bool {
+	return r.Status.Phase == pod.PodSucceeded || r.Status.Phase == pod.PodFailed
 }
 
 // age is a time span in one or two units, as kubectl prints it.

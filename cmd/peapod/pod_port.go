@@ -15,7 +15,8 @@ func (p *peapod) podPortCommand() *cli.Command {
 		Usage:     "print the host addresses of a pod's ports",
 		ArgsUsage: "POD [PORT]",
 		Description: `PORT is the number or the name of a containerPort; then its address alone is
-printed.
+printed. 0.0.0.0 stands for all addresses of the host, those of IPv6 too, unless
+the spec has a hostIP. A pod that has ended has none.
 
 Example: curl http://$(peapod pod port hello http)/`,
 		Action: p.podPort,
@@ -31,6 +32,12 @@ func (p *peapod) podPort(c *cli.Context) error {
 		return podError(err)
 	}
 	wanted := c.Args().Get(1)
+	switch {
+	case ended(r) && wanted != "":
+		return fmt.Errorf("pod %s has ended: it forwards no port", r.Pod.Metadata.Name)
+	case ended(r):
+		return nil
+	}
 	found := false
 	eachPort(r.Pod, func(container, host string, port int) {
 		switch {

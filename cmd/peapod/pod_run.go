@@ -19,9 +19,10 @@ func (p *peapod) podRunCommand() *cli.Command {
 		ArgsUsage: "FILE|-",
 		Description: `In the foreground each line that a container writes is printed behind its
 name; Ctrl-C stops the pod, a second one kills it, and nothing is left. The
-exit status is that of the first container that failed; 127 where a command was
-not found, 126 where it could not be executed. With --detach a supervisor of
-its own runs the pod, and this command returns when all containers run.
+exit status is that of the first container that failed, and 0 when the pod was
+stopped before; 127 where a command was not found, 126 where it could not be
+executed. With --detach a supervisor of its own runs the pod, and this command
+returns when all containers run.
 
 Example: peapod pod run --env GREETING=hello --arg web=--verbose web.json`,
 		Flags: []cli.Flag{
@@ -42,6 +43,10 @@ func (p *peapod) podRun(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if c.IsSet("name") && c.String("name") == "" {
+		return errors.New("--name: give a name, or leave the option out")
+	}
+	p.log.Debug("run a pod", "spec", file, "name", c.String("name"), "detach", c.Bool("detach"), "root", p.root, "data", p.data)
 	o := pod.Options{Store: *p.store(), Name: c.String("name")}
 	if o.Args, err = parseArgs(c.StringSlice("arg")); err != nil {
 		return err
@@ -70,16 +75,20 @@ func (p *peapod) podDetach(ctx context.Context, file string, data []byte, o pod.
 	if err != nil {
 		return err
 	}
-	p.printAddresses(name, addrs)
+	if len(addrs) > 0 {
+		if r, err := o.Store.Get(name); err == nil {
+			p.printAddresses(r.Pod)
+		}
+	}
 	_, err = fmt.Fprintln(p.stdout, name)
 	return err
 }
 
-// printAddresses tells where the pod's ports are.
-func (p *peapod) printAddresses(name string, addrs []string) {
-	for _, a := range addrs {
-		fmt.Fprintf(p.stderr, "peapod: pod %s listens at %s\n", name, a)
-	}
+// printAddresses tells where the pod's ports are, as ps and port do.
+func (p *peapod) printAddresses(spec *pod.Pod) {
+	eachPort(spec, func(_, host string, _ int) {
+		fmt.Fprintf(p.stderr, "peapod: pod %s listens at %s\n", spec.Metadata.Name, host)
+	})
 }
 
 // podForeground runs a pod until it has ended or a signal stops it.
@@ -104,6 +113,7 @@ func (p *peapod) podForeground(ctx context.Context, spec *pod.Pod, o *pod.Option
 			}
 		}
 	}
+	o.Event = func(e pod.Event) { out.note(eventText(e, len(names))) }
 	starting, cancel := context.WithCancel(ctx)
 	defer cancel()
 	started := make(chan error, 1)
@@ -123,8 +133,8 @@ func (p *peapod) podForeground(ctx context.Context, spec *pod.Pod, o *pod.Option
 			if err != nil {
 				return podError(err)
 			}
-			p.printAddresses(s.Pod().Metadata.Name, s.Addrs())
-			return p.podAttend(s, signals, left, len(stopped))
+			p.printAddresses(s.Pod())
+			return p.podAttend(s, out, signals, left, len(stopped))
 		case sig := <-signals:
 			if sig != unix.SIGPIPE {
 				stopped = append(stopped, sig.(unix.Signal))
@@ -135,14 +145,17 @@ func (p *peapod) podForeground(ctx context.Context, spec *pod.Pod, o *pod.Option
 }
 
 // podAttend waits for the end of a pod that was asked to stop so often already.
-func (p *peapod) podAttend(s *pod.Supervisor, signals <-chan os.Signal, left <-chan struct{}, asked int) error {
-	stops := 0
+func (p *peapod) podAttend(s *pod.Supervisor, out *lineWriter, signals <-chan os.Signal, left <-chan struct{}, asked int) error {
+	stops, name := 0, s.Pod().Metadata.Name
 	stop := func() {
 		switch stops++; stops {
 		case 1:
 			grace := s.GracePeriod()
-			fmt.Fprintf(p.stderr, "peapod: stopping pod %s (within %v; once more to kill it)\n", s.Pod().Metadata.Name, grace)
+			out.note(fmt.Sprintf("stopping pod %s (within %v; once more to kill it)", name, grace))
 			s.Stop(grace)
+		case 2:
+			out.note("killing pod " + name)
+			fallthrough
 		default:
 			s.Stop(0)
 		}
@@ -153,7 +166,10 @@ func (p *peapod) podAttend(s *pod.Supervisor, signals <-chan os.Signal, left <-c
 	for {
 		select {
 		case <-s.Done():
-			return exit(s.Wait().ExitCode)
+			result := s.Wait()
+			out.note(resultText(name, result))
+			p.log.Debug("the pod has ended", "pod", name, "status", result.ExitCode)
+			return exit(result.ExitCode)
 		case sig := <-signals:
 			if sig != unix.SIGPIPE {
 				stop()

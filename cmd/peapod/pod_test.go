@@ -80,6 +80,12 @@ func TestPodRow(t *testing.T) {
 	if got := strings.Join(podRow(r, time.Now(), true), "|"); got != want {
 		t.Errorf("%s", got)
 	}
+	for _, phase := range []pod.Phase{pod.PodSucceeded, pod.PodFailed} {
+		r.Status.Phase = phase
+		if got := podPorts(r); got != nil {
+			t.Errorf("ports of a pod that has ended: %q", got)
+		}
+	}
 	for want, status := range map[string]pod.PodStatus{
 		"Pending": {}, "Running": {Phase: pod.PodRunning}, "Failed(7)": {Phase: pod.PodFailed, ExitCode: &seven},
 		"Succeeded": {Phase: pod.PodSucceeded}, "SupervisorLost": {Phase: pod.PodFailed, ExitCode: &seven, Reason: pod.ReasonLost},
