@@ -2,6 +2,7 @@ package pod
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"sync"
@@ -9,14 +10,15 @@ import (
 )
 
 const (
-	maxLine    = 16 << 10 // longer lines are cut into parts, as CRI does
-	maxLogSize = 10 << 20 // then the log becomes <name>.log.1, and a new one begins
+	maxLine    = 16 << 10               // longer lines are cut into parts, as CRI does
+	maxLogSize = 10 << 20               // then the log becomes <name>.log.1, and a new one begins
+	lineWait   = 100 * time.Millisecond // for the end of a line
 	timeLayout = "2006-01-02T15:04:05.000000000Z07:00"
 )
 
 // logFile is a container's log in the format of the Kubernetes container
 // runtime interface: "TIME STREAM F TEXT" a line, P instead of F for a part of
-// a line that goes on.
+// a line that goes on. Its last part is F, and empty where nothing more came.
 type logFile struct {
 	path   string
 	output func(Line) // or nil
@@ -97,10 +99,14 @@ func (l *logFile) rotate() {
 	l.file, l.size = f, 0
 }
 
-// pump copies what a container writes to one stream until it ends.
+// pump copies what a container writes to one stream until it ends. A line whose
+// end does not come, such as a question, is written after a while all the same,
+// as a part; only then is there a timer.
 func (l *logFile) pump(container, stream string, r io.Reader) {
 	var buffer []byte
 	used := 0
+	begun := false // a part of the line has been written
+	waiting := newLineTimer(r)
 	for {
 		if used == len(buffer) {
 			// Small at first: many containers say little.
@@ -108,20 +114,52 @@ func (l *logFile) pump(container, stream string, r io.Reader) {
 		}
 		n, err := r.Read(buffer[used:])
 		used += n
+		late := errors.Is(err, os.ErrDeadlineExceeded)
 		end := bytes.LastIndexByte(buffer[:used], '\n') + 1
-		if end == 0 && used >= maxLine {
+		if end == 0 && (used >= maxLine || late) {
 			end = used
 		}
 		if end > 0 {
 			l.write(container, stream, buffer[:end])
+			begun = buffer[end-1] != '\n'
 			used = copy(buffer, buffer[end:used])
 		}
-		if err != nil {
-			if used > 0 {
+		if err != nil && !late {
+			if used > 0 || begun {
 				// The last line has no end; it is whole nevertheless.
 				l.write(container, stream, append(buffer[:used], '\n'))
 			}
 			return
 		}
+		waiting.update(used > 0, end > 0)
 	}
+}
+
+// lineTimer ends a read when an unfinished line has waited for long. Readers
+// without deadlines have none.
+type lineTimer struct {
+	r   interface{ SetReadDeadline(time.Time) error }
+	set bool
+}
+
+func newLineTimer(r io.Reader) *lineTimer {
+	t := &lineTimer{}
+	t.r, _ = r.(interface{ SetReadDeadline(time.Time) error })
+	return t
+}
+
+// update is told whether there is an unfinished line, and whether it is a new
+// one. The time counts from its beginning: what comes bit by bit is seen too.
+func (t *lineTimer) update(unfinished, fresh bool) {
+	if t.r == nil || unfinished == t.set && !(unfinished && fresh) {
+		return
+	}
+	var when time.Time
+	if unfinished {
+		when = time.Now().Add(lineWait)
+	}
+	if t.r.SetReadDeadline(when) != nil {
+		t.r = nil
+	}
+	t.set = unfinished
 }

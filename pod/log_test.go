@@ -51,6 +51,7 @@ func TestPump(t *testing.T) {
 		{"carriage return", "one\r\n", []string{"one\r"}},
 		{"binary", "\x00\xff \n", []string{"\x00\xff "}},
 		{"long", long + "y\n", []string{long + "+", "y"}},
+		{"long at the end", long, []string{long + "+", ""}},
 		{"longest", long[1:] + "\nz\n", []string{long[1:], "z"}},
 		{"longer", long + long + "\nz", []string{long + "+", long + "+", "", "z"}},
 		{"many", strings.Repeat("0123456789\n", 5000), slices.Repeat([]string{"0123456789"}, 5000)},
@@ -70,6 +71,103 @@ func TestPump(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What waits for the end of its line is seen after a moment, as a part, and
+// only then is there a timer.
+func TestPumpUnfinished(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		steps []string // each is written when the one before was seen
+		want  []string
+	}{
+		{"a question", []string{"hello\nName: ", "x\nbye\n"}, []string{"hello", "Name: +", "x", "bye"}},
+		{"its end alone", []string{"Name: ", "\n"}, []string{"Name: +", ""}},
+		{"the stream's end", []string{"Name: "}, []string{"Name: +", ""}},
+		{"bit by bit", []string{".", ".", "."}, []string{".+", ".+", ".+", ""}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			seen := make(chan string, 10)
+			var lines []string
+			path := filepath.Join(t.TempDir(), "a.log")
+			l, err := openLog(path, func(l Line) {
+				text := string(l.Text)
+				if l.Partial {
+					text += "+"
+				}
+				lines = append(lines, text)
+				seen <- text
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				l.pump("a", "stdout", r)
+			}()
+			for _, step := range tt.steps {
+				io.WriteString(w, step)
+				for unfinished := !strings.HasSuffix(step, "\n"); unfinished; {
+					unfinished = !strings.HasSuffix(<-seen, "+")
+				}
+			}
+			w.Close()
+			<-done
+			if !slices.Equal(lines, tt.want) {
+				t.Errorf("%q, want %q", lines, tt.want)
+			}
+			if err := l.close(); err != nil {
+				t.Error(err)
+			}
+			reader := &logReader{container: "a", path: path}
+			defer reader.close()
+			var last []string
+			if err := reader.begin(1, func(l Line) { last = append(last, string(l.Text)) }); err != nil {
+				t.Error(err)
+			}
+			if line := strings.Join(last, ""); line != map[bool]string{true: "bye", false: strings.ReplaceAll(strings.Join(tt.want, ""), "+", "")}[tt.name == "a question"] {
+				t.Errorf("the last line is %q", line)
+			}
+		})
+	}
+}
+
+// deadlines counts how often a deadline is set.
+type deadlines struct {
+	io.Reader
+	n int
+}
+
+func (d *deadlines) SetReadDeadline(time.Time) error { d.n++; return nil }
+
+func TestPumpTimer(t *testing.T) {
+	d := &deadlines{Reader: iotest.OneByteReader(strings.NewReader("one line\nand another\n"))}
+	pumped(t, d)
+	if d.n != 4 { // on and off for each
+		t.Errorf("the timer was set %d times", d.n)
+	}
+	d = &deadlines{Reader: strings.NewReader("one line\nand another\n")}
+	if pumped(t, d); d.n != 0 {
+		t.Errorf("the timer was set %d times for whole lines", d.n)
+	}
+}
+
+func TestLastLines(t *testing.T) {
+	var list []Line
+	for _, s := range strings.Fields("o1 e1+ o2+ e2 o3 o4+") {
+		list = append(list, Line{Stream: s[:1], Text: []byte(s[1:2]), Partial: strings.HasSuffix(s, "+")})
+	}
+	for n, want := range []int{0, 1, 2, 5, 6, 6} {
+		if got := lastLines(list, n); len(got) != want {
+			t.Errorf("the last %d lines have %d parts, want %d", n, len(got), want)
+		}
 	}
 }
 

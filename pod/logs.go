@@ -19,8 +19,8 @@ type LogOptions struct {
 	// Container is one of the pod's; "" is all, each in turn when they are
 	// not followed.
 	Container string
-	// Tail is how many of the last lines of each container, negative for
-	// all of them.
+	// Tail is how many of the last lines of each container, with all of
+	// their parts, negative for all of them.
 	Tail int
 	// Follow goes on with what is written later, until the pod has ended.
 	Follow bool
@@ -104,11 +104,13 @@ func (l *logReader) close() {
 // begin reads what is there: all, or the last tail lines.
 func (l *logReader) begin(tail int, f func(Line)) error {
 	var last []Line
+	limit := 2 * max(tail, 16)
 	keep := func(line Line) {
 		line.Text = bytes.Clone(line.Text)
 		last = append(last, line)
-		if len(last) > 2*max(tail, 16) {
-			last = append(last[:0:0], last[len(last)-tail:]...)
+		if len(last) > limit {
+			last = append(last[:0:0], lastLines(last, tail)...)
+			limit = 2 * max(len(last), 16)
 		}
 	}
 	if tail < 0 {
@@ -123,11 +125,26 @@ func (l *logReader) begin(tail int, f func(Line)) error {
 		}
 	}
 	if tail >= 0 {
-		for _, line := range last[max(0, len(last)-tail):] {
+		for _, line := range lastLines(last, tail) {
 			f(line)
 		}
 	}
 	return nil
+}
+
+// lastLines returns the last n lines of a list, each with its parts.
+func lastLines(list []Line, n int) []Line {
+	ended := map[string]bool{} // the streams whose last line has ended
+	for i := len(list) - 1; i >= 0; i-- {
+		if list[i].Partial && ended[list[i].Stream] {
+			continue
+		}
+		ended[list[i].Stream] = true
+		if n--; n < 0 {
+			return list[i+1:]
+		}
+	}
+	return list
 }
 
 // beginOld opens the log and reads the one before it. The newer one is opened

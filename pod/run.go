@@ -149,7 +149,8 @@ type Line struct {
 	Time   time.Time
 	// Text is the line without its end. It is valid during the call only.
 	Text []byte
-	// Partial tells that the line goes on in the next one: it is longer
-	// than 16 KiB.
+	// Partial tells that the line goes on in the next one of the stream: it
+	// is longer than 16 KiB, or its end has not come for 100 ms. The last
+	// one of a line is not partial, and empty where nothing more came.
 	Partial bool
 }
