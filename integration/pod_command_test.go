@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -294,6 +295,9 @@ func TestPodExec(t *testing.T) {
 	if got := feed(t, strings.NewReader("typed"), "pod", "exec", name, "probe", "copy").ok(); got != "" {
 		t.Errorf("without -i: %q", got)
 	}
+	alone := command(t, "pod", "exec", "-t", name, "probe")
+	alone.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	finish(t, alone).wants(1, "there is no terminal here: leave out -t")
 	p, master, _ := onTerminal(t, "pod", "exec", "-it", name, "probe", "wait", ";", "exit", "6")
 	p.sees("ready")
 	master.Write([]byte{3})

@@ -11,6 +11,7 @@ import (
 	"github.com/peapod/peapod/pod"
 	"github.com/peapod/peapod/runtime"
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
 )
 
 // peapod is one call of the program.
@@ -231,9 +232,27 @@ func (p *peapod) exitCode(err error) int {
 			return code
 		}
 	}
-	fmt.Fprintf(p.stderr, "peapod: %v\n", err)
+	for line := range strings.SplitSeq(p.explain(err.Error(), os.Geteuid()), "\n") {
+		fmt.Fprintf(p.stderr, "peapod: %s\n", line)
+	}
 	if p.logFile != nil {
 		p.log.Error(err.Error())
 	}
 	return code
+}
+
+// explain adds to the lines of an error what ordinary users can do about
+// directories that are root's.
+func (p *peapod) explain(text string, euid int) string {
+	if euid == 0 {
+		return text
+	}
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		ours := p.root != "" && strings.Contains(line, p.root+"/") || p.data != "" && strings.Contains(line, p.data+"/")
+		if ours && strings.HasSuffix(line, unix.EACCES.Error()) {
+			lines[i] += ": run it with sudo"
+		}
+	}
+	return strings.Join(lines, "\n")
 }

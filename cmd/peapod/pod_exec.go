@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -16,7 +17,7 @@ func (p *peapod) podExecCommand() *cli.Command {
 		Description: `The exit status is that of the command, 128 and the number of the signal
 that ended it, 127 where it was not found, 126 where it could not be executed.
 
-Example: peapod pod exec -it -c kv hello -- sh -l`,
+Example: peapod pod exec -c web hello -- /bin/peapod demo env`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "container", Aliases: []string{"c"}, Usage: "in this `CONTAINER`", DefaultText: "the first"},
 			&cli.BoolFlag{Name: "stdin", Aliases: []string{"i"}, Usage: "pass the standard input on"},
@@ -58,7 +59,11 @@ func (p *peapod) podExec(c *cli.Context) error {
 	}
 	io := &streams{stdin: stdin, stdout: p.stdout, stderr: p.stderr}
 	if process.Terminal {
-		if io.terminal, err = openTerminal(stdin, p.stdout, p.stderr); err != nil {
+		io.terminal, err = openTerminal(stdin, p.stdout, p.stderr)
+		if errors.Is(err, errNoTerminal) {
+			return errors.New("pod exec: there is no terminal here: leave out -t")
+		}
+		if err != nil {
 			return err
 		}
 		io.console, io.stdin, io.stdout, io.stderr = io.terminal.theirs, nil, nil, nil

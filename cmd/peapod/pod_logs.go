@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os/signal"
 
 	"github.com/peapod/peapod/pod"
@@ -32,6 +33,9 @@ Example: peapod pod logs -f --tail 20 -c web hello`,
 func (p *peapod) podLogs(c *cli.Context) error {
 	if err := needArgs(c, 1, 1); err != nil {
 		return err
+	}
+	if tail := c.Int("tail"); c.IsSet("tail") && tail < 0 {
+		return fmt.Errorf("pod logs: --tail %d: give a number of lines, 0 or more", tail)
 	}
 	store, name := p.store(), c.Args().First()
 	r, err := store.Get(name)

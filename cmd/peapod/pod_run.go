@@ -39,12 +39,12 @@ func (p *peapod) podRun(c *cli.Context) error {
 	if err := needArgs(c, 1, 1); err != nil {
 		return err
 	}
+	if c.IsSet("name") && c.String("name") == "" {
+		return errors.New("pod run: --name: give a name, or leave the option out")
+	}
 	file, data, err := p.readSpec(c.Args().First())
 	if err != nil {
 		return err
-	}
-	if c.IsSet("name") && c.String("name") == "" {
-		return errors.New("--name: give a name, or leave the option out")
 	}
 	p.log.Debug("run a pod", "spec", file, "name", c.String("name"), "detach", c.Bool("detach"), "root", p.root, "data", p.data)
 	o := pod.Options{Store: *p.store(), Name: c.String("name")}

@@ -179,6 +179,36 @@ func TestExitCode(t *testing.T) {
 	}
 }
 
+func TestErrorLines(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "stderr")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	p := newPeapod()
+	p.stderr = f
+	p.exitCode(errors.New("a:1: one\na:2: two"))
+	if data, _ := os.ReadFile(path); string(data) != "peapod: a:1: one\npeapod: a:2: two\n" {
+		t.Errorf("%q", data)
+	}
+	p.root, p.data = "/run/peapod", "/var/lib/peapod"
+	denied := "open /run/peapod/containers: permission denied"
+	for in, want := range map[string]string{
+		denied:                         denied + ": run it with sudo",
+		"x\n" + denied + "\ny":         "x\n" + denied + ": run it with sudo\ny",
+		denied + ": use sudo":          denied + ": use sudo",
+		"open /etc: permission denied": "open /etc: permission denied",
+	} {
+		if got := p.explain(in, 1000); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+		if got := p.explain(in, 0); got != in {
+			t.Errorf("as root: %q", got)
+		}
+	}
+}
+
 // A log line for people, and those that engines read.
 func TestLogFormats(t *testing.T) {
 	var b bytes.Buffer

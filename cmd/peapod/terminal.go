@@ -26,13 +26,15 @@ type terminal struct {
 	closed bool
 }
 
+var errNoTerminal = errors.New("the process wants a terminal (process.terminal, exec --tty), but there is none here: " +
+	"run it from a terminal, detach it with --console-socket, or make process.terminal false")
+
 // openTerminal finds the user's terminal. stdin may be nil: nothing is typed
-// into the process's then, and the keys keep their meaning.
+// into the process's then, and the keys keep their meaning. The error is errNoTerminal where there is none.
 func openTerminal(stdin, stdout, stderr *os.File) (*terminal, error) {
 	t := &terminal{stdin: stdin, stdout: stdout, ready: make(chan error, 1), copied: make(chan struct{})}
 	if t.host = findTerminal(stderr, stdout, stdin); t.host == nil {
-		return nil, errors.New("the process wants a terminal (process.terminal, exec --tty), but there is none here: " +
-			"run it from a terminal, detach it with --console-socket, or make process.terminal false")
+		return nil, errNoTerminal
 	}
 	// A reader who leaves must not end this process before it has restored
 	// the terminal. Caught, not ignored: that would be inherited.
