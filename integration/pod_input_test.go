@@ -89,7 +89,7 @@ func TestPodBadInput(t *testing.T) {
 		{"duplicate volumes", run, `"volumes": [{"name": "v"}, {"name": "v"}]`, 1, []string{file + ":4:", "spec.volumes[1].name"}},
 		{"port out of range", run + `, "ports": [{"containerPort": 65536}]`, "", 1, []string{file + ":6:", "spec.containers[0].ports[0].containerPort", "65535"}},
 		{"host port out of range", run + `, "ports": [{"containerPort": 1, "hostPort": -1}]`, "", 1, []string{file + ":6:", "hostPort"}},
-		{"port taken", run + fmt.Sprintf(`, "ports": [{"containerPort": 80, "hostIP": "127.0.0.1", "hostPort": %d}]`, port), "", 1, []string{file + ":6:", "spec.containers[0].ports[0].hostPort", fmt.Sprint(port), "choose another port"}},
+		{"port taken", run + fmt.Sprintf(`, "ports": [{"containerPort": 80, "hostIP": "127.0.0.1", "hostPort": %d}]`, port), "", 1, []string{file + ":6:", "spec.containers[0].ports[0].hostPort", fmt.Sprint(port), "in use by another process", "choose another"}},
 		{"memory", run + `, "resources": {"limits": {"memory": "12Q"}}`, "", 1, []string{file + ":6:", "spec.containers[0].resources.limits.memory", `"12Q"`, "Mi"}},
 		{"mount out of the root by a link", run + `, "volumeMounts": [{"name": "v", "mountPath": "/leak/x"}]`, volume, 1, []string{file + ":6:", "spec.containers[0].volumeMounts[0].mountPath", "/leak is a symbolic link to " + secret}},
 		{"mount path with dots", run + `, "volumeMounts": [{"name": "v", "mountPath": "/x/../../y"}]`, volume, 1, []string{file + ":6:", "mountPath"}},

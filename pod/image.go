@@ -76,9 +76,9 @@ func (p *Pod) Image(name string) (*Image, error) {
 func checkDirectory(name, dir string) error {
 	switch info, err := os.Stat(dir); {
 	case errors.Is(err, fs.ErrNotExist) && !strings.HasPrefix(name, "/") && !strings.HasPrefix(name, "."):
-		return fmt.Errorf("no such image: there is no directory %s. Images are directories with an unpacked root, nothing is pulled from a registry: %w", dir, fs.ErrNotExist)
+		return explain(err, "no such image: there is no directory %s. Images are directories with an unpacked root, nothing is pulled from a registry", dir)
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("no such image: there is no directory %s: %w", dir, fs.ErrNotExist)
+		return explain(err, "no such image: there is no directory %s", dir)
 	case err != nil:
 		return fmt.Errorf("image: %w", err)
 	case !info.IsDir():

@@ -165,9 +165,9 @@ func (p *Pod) checkHostPath(h *HostPath) error {
 		case HostPathDirectoryOrCreate, HostPathFileOrCreate:
 			return nil
 		case HostPathSocket, HostPathFile:
-			return fmt.Errorf("there is no %s: %w", file, fs.ErrNotExist)
+			return explain(err, "there is no %s", file)
 		}
-		return fmt.Errorf("there is no %s; make it, or let type: DirectoryOrCreate make it: %w", file, fs.ErrNotExist)
+		return explain(err, "there is no %s; make it, or let type: DirectoryOrCreate make it", file)
 	}
 	if err != nil {
 		return err

@@ -61,7 +61,7 @@ func (s *Supervisor) forward() (*forwarding, error) {
 			front, err := f.proxy.Forward(context.Background(), addr, to)
 			if err != nil {
 				f.close()
-				return nil, s.pod.Errorf(fmt.Sprintf("%s.ports[%d].hostPort", containerPath(i), j), "%w", explainListen(addr, err))
+				return nil, s.pod.Errorf(fmt.Sprintf("%s.ports[%d].hostPort", containerPath(i), j), "%w", s.explainListen(p, err))
 			}
 			f.list = append(f.list, front)
 		}
@@ -69,14 +69,49 @@ func (s *Supervisor) forward() (*forwarding, error) {
 	return f, nil
 }
 
-func explainListen(addr string, err error) error {
+// explainListen says why a host port cannot be listened on, and who has it.
+func (s *Supervisor) explainListen(p Port, err error) error {
+	port := strconv.Itoa(p.HostPort)
+	if p.HostIP != "" {
+		port = net.JoinHostPort(p.HostIP, port)
+	}
+	var errno unix.Errno
 	switch {
 	case errors.Is(err, unix.EADDRINUSE):
-		return fmt.Errorf("%w: another process or pod listens there (ss -ltnp tells which): choose another port", err)
+		owner := "another process (ss -ltnp tells which)"
+		if other := s.store.portOwner(s.place.name, p); other != "" {
+			owner = "pod " + other
+		}
+		return explain(err, "host port %s is in use by %s; choose another", port, owner)
 	case errors.Is(err, unix.EADDRNOTAVAIL):
-		return fmt.Errorf("%w: the host has no such address", err)
+		return explain(err, "host port %s: the host has no such address", port)
+	case errors.As(err, &errno):
+		return fmt.Errorf("listen on host port %s: %w", port, errno)
 	}
 	return err
+}
+
+// portOwner finds the running pod of the store, other than the one called self,
+// that has a host port; "" when there is none.
+func (s *Store) portOwner(self string, wanted Port) string {
+	want, _ := netip.ParseAddr(wanted.HostIP)
+	list, err := s.List()
+	if err != nil {
+		return ""
+	}
+	for _, r := range list {
+		if r.Pod.Metadata.Name == self || r.Status.finished() {
+			continue
+		}
+		for _, c := range r.Pod.Spec.Containers {
+			for _, p := range c.Ports {
+				if has, _ := netip.ParseAddr(p.HostIP); p.HostPort == wanted.HostPort && overlap(want, has) {
+					return r.Pod.Metadata.Name
+				}
+			}
+		}
+	}
+	return ""
 }
 
 // open lets connections go on into the pod's network namespace.

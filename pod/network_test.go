@@ -138,9 +138,37 @@ func TestHostPortTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = s.refuse(p, s.path("p.json")+":4:", "spec.containers[0].ports[1].hostPort", local(port), "choose another port")
+	err = s.refuse(p, s.path("p.json")+":4:", "spec.containers[0].ports[1].hostPort: host port "+local(port)+" is in use by another process (ss -ltnp tells which); choose another")
 	if !errors.Is(err, unix.EADDRINUSE) {
 		t.Errorf("%v is not EADDRINUSE", err)
+	}
+}
+
+// A pod of the same store is named; one that has ended has no port.
+func TestHostPortOfAnotherPod(t *testing.T) {
+	s := newStage(t)
+	port := freePort(t)
+	sup, _ := s.start(s.pod(forwards(box("a", "hold"), port, 80)), func(o *Options) { o.Keep = true })
+	name := sup.Pod().Metadata.Name
+	for _, ip := range []string{"127.0.0.1", "0.0.0.0", ""} {
+		c := forwards(box("b", "hold"), port, 80)
+		c.Ports[0].HostIP = ip
+		where := itoa(port)
+		if ip != "" {
+			where = net.JoinHostPort(ip, where)
+		}
+		_, err := Start(soon(t), s.pod(c), &Options{Store: s.store})
+		if !errors.Is(err, unix.EADDRINUSE) || !strings.HasSuffix(err.Error(), "host port "+where+" is in use by pod "+name+"; choose another") {
+			t.Errorf("%v", err)
+		}
+	}
+	sup.Stop(0)
+	s.finish(sup)
+	if got := s.store.portOwner("x", Port{HostPort: port}); got != "" {
+		t.Errorf("pod %s has ended", got)
+	}
+	if err := s.store.Remove(t.Context(), name, false); err != nil {
+		t.Error(err)
 	}
 }
 

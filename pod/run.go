@@ -77,7 +77,7 @@ func prepare(p *Pod, o *Options) (*Pod, []*Resolved, error) {
 	for name, args := range o.Args {
 		c := pod.container(name)
 		if c == nil {
-			return nil, nil, fmt.Errorf("argument for container %q: the pod has no such container", name)
+			return nil, nil, fmt.Errorf("argument for container %q: the pod has no such container; it has %s", name, pod.containerNames())
 		}
 		c.Args = append(append([]string(nil), c.Args...), args...)
 	}
@@ -100,6 +100,15 @@ func prepare(p *Pod, o *Options) (*Pod, []*Resolved, error) {
 		}
 	}
 	return &pod, resolved, nil
+}
+
+// containerNames lists the containers for an error.
+func (p *Pod) containerNames() string {
+	var names []string
+	for i := range p.Spec.Containers {
+		names = append(names, p.Spec.Containers[i].Name)
+	}
+	return strings.Join(names, ", ")
 }
 
 func (p *Pod) container(name string) *Container {

@@ -128,7 +128,7 @@ func TestOptionErrors(t *testing.T) {
 		{Options{Name: "a/b"}, `name "a/b"`},
 		{Options{Name: ".."}, `name ".."`},
 		{Options{Name: strings.Repeat("a", 64)}, "at most 63"},
-		{Options{Args: map[string][]string{"x": {"y"}}}, `argument for container "x": the pod has no such container`},
+		{Options{Args: map[string][]string{"x": {"y"}}}, `argument for container "x": the pod has no such container; it has c`},
 		{Options{Env: []string{"A"}}, `environment variable "A": give NAME=value`},
 		{Options{Env: []string{"=b"}}, `environment variable "=b": give NAME=value`},
 		{Options{Env: []string{"1A=b"}}, `"1A" cannot name a variable`},

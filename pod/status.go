@@ -48,9 +48,11 @@ type SupervisorStatus struct {
 
 // ContainerStatus is what became of one container.
 type ContainerStatus struct {
-	Name         string         `json:"name"`
-	ContainerID  string         `json:"containerID"`
+	Name        string `json:"name"`
+	ContainerID string `json:"containerID"`
+	// Image is as in the spec, ImageID the absolute path of its root.
 	Image        string         `json:"image"`
+	ImageID      string         `json:"imageID"`
 	PID          int            `json:"pid,omitempty"`
 	RestartCount int            `json:"restartCount"`
 	Ready        bool           `json:"ready"`
@@ -83,8 +85,8 @@ type StateTerminated struct {
 	Signal     int       `json:"signal,omitempty"`
 	Reason     string    `json:"reason"` // Completed, Error, ContainerCannotRun
 	Message    string    `json:"message,omitempty"`
-	StartedAt  time.Time `json:"startedAt"`
-	FinishedAt time.Time `json:"finishedAt"`
+	StartedAt  time.Time `json:"startedAt,omitzero"`
+	FinishedAt time.Time `json:"finishedAt,omitzero"` // zero: nobody saw it
 }
 
 // finished tells whether nothing of the pod will run again.

@@ -2,6 +2,7 @@ package pod
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -101,6 +102,9 @@ func TestListBroken(t *testing.T) {
 	if c := lost.ContainerStatuses[0]; c.PID != 0 || c.Ready || c.State.Running != nil || c.State.Terminated == nil {
 		t.Errorf("its container: %+v", c)
 	}
+	if text, err := json.Marshal(lost); err != nil || strings.Contains(string(text), "0001-01-01") {
+		t.Errorf("times that nobody knows are told: %s %v", text, err)
+	}
 	if _, err := s.Get("broken"); err == nil {
 		t.Error("the broken one is found")
 	}
@@ -123,7 +127,7 @@ func TestStore(t *testing.T) {
 		t.Errorf("record %+v %+v", r.Pod, r.Status)
 	}
 	c := r.Status.ContainerStatuses[1]
-	if c.Name != "b" || c.PID == 0 || !c.Ready || c.State.Running == nil || c.RestartCount != 0 || c.Image != "image" {
+	if c.Name != "b" || c.PID == 0 || !c.Ready || c.State.Running == nil || c.RestartCount != 0 || c.Image != "image" || c.ImageID != s.image {
 		t.Errorf("container %+v", c)
 	}
 	if list, err := s.store.List(); err != nil || len(list) != 1 || list[0].Pod.Metadata.Name != name {

@@ -46,7 +46,7 @@ func (s *Supervisor) addWorker(r *Resolved) {
 	w := &worker{s: s, index: len(s.workers), resolved: r}
 	s.workers = append(s.workers, w)
 	s.status.ContainerStatuses = append(s.status.ContainerStatuses, ContainerStatus{
-		Name: r.Container.Name, ContainerID: s.place.containerID(r.Container.Name), Image: r.Container.Image,
+		Name: r.Container.Name, ContainerID: s.place.containerID(r.Container.Name), Image: r.Container.Image, ImageID: w.imageRoot(),
 		State: ContainerState{Waiting: &StateWaiting{Reason: "ContainerCreating"}},
 	})
 }
