@@ -66,6 +66,10 @@ func (p *peapod) createOptions(c *cli.Context) (*runtime.CreateOptions, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.log.Debug("make a container", "id", c.Args().First(), "bundle", c.String("bundle"), "state", p.root)
+	if spec.Process != nil {
+		p.log.Debug("its process", "command", spec.Process.Args, "cwd", spec.Process.Cwd, "terminal", spec.Process.Terminal)
+	}
 	return &runtime.CreateOptions{
 		Bundle:       c.String("bundle"),
 		Spec:         spec,
@@ -91,6 +95,7 @@ Example: peapod create --bundle ./web web1 && peapod start web1`,
 			if err != nil {
 				return err
 			}
+			p.log.Debug("start the container", "id", container.ID(), "bundle", container.Bundle())
 			return container.Start(context.WithoutCancel(c.Context))
 		},
 	}

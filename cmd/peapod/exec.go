@@ -57,6 +57,7 @@ func (p *peapod) exec(c *cli.Context) error {
 	if o.Process, err = execProcess(c, container.Spec().Process); err != nil {
 		return err
 	}
+	p.debugProcess(container, o.Process)
 	io, err := p.openStreams(c, o.Process, detach)
 	if err != nil {
 		return err
@@ -77,6 +78,11 @@ func (p *peapod) exec(c *cli.Context) error {
 		return err
 	}
 	return exit(status.ExitCode())
+}
+
+func (p *peapod) debugProcess(c *runtime.Container, process *specs.Process) {
+	p.log.Debug("execute a process", "container", c.ID(), "command", process.Args, "cwd", process.Cwd,
+		"uid", process.User.UID, "terminal", process.Terminal)
 }
 
 // execProcess is the process to execute: that of --process, or the container's

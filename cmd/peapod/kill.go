@@ -46,6 +46,7 @@ func (p *peapod) kill(c *cli.Context) error {
 		// process; without one nobody would.
 		all = true
 	}
+	p.log.Debug("send a signal", "container", container.ID(), "signal", unix.SignalName(signal), "all", all)
 	return container.Kill(signal, all)
 }
 
@@ -92,5 +93,6 @@ func (p *peapod) delete(c *cli.Context) error {
 	if !force && status == specs.StateRunning {
 		return fmt.Errorf("cannot delete container %s that is not stopped: %s: kill it first, or give --force", container.ID(), status)
 	}
+	p.log.Debug("delete a container", "id", container.ID(), "status", status, "bundle", container.Bundle())
 	return container.Delete(c.Context, true)
 }

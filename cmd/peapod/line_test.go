@@ -69,7 +69,7 @@ func TestUnknownNames(t *testing.T) {
 		"pod stop -t -1 P":        `pod stop: --time -1: give seconds, 0 or more`,
 		"pod stop -t NaN P":       `pod stop: --time NaN: give seconds, 0 or more`,
 		"pod run F --name=":       `pod run: --name: give a name, or leave the option out`,
-		"pod run /":               `pod run: read the spec: / is a directory: give the spec's file, or - for standard input`,
+		"pod run /":               `read the spec: / is a directory: give the spec's file, or - for standard input`,
 		"--root":                  `peapod: --root: a value is missing: give DIR`,
 		"help lsit":               `there is no command "lsit": did you mean list? (peapod --help lists them)`,
 		"help pod rn":             `there is no command "pod rn": did you mean run? (peapod pod --help lists them)`,

@@ -44,16 +44,16 @@ func (p *peapod) readSpec(file string) (name string, data []byte, err error) {
 	if file == "-" {
 		data, err = io.ReadAll(p.stdin)
 		if err != nil {
-			return "", nil, fmt.Errorf("pod run: read the spec from the standard input: %w", err)
+			return "", nil, fmt.Errorf("read the spec from the standard input: %w", err)
 		}
 		return "<stdin>", data, nil
 	}
 	data, err = os.ReadFile(file)
 	if errors.Is(err, unix.EISDIR) {
-		return "", nil, fmt.Errorf("pod run: read the spec: %s is a directory: give the spec's file, or - for standard input", file)
+		return "", nil, fmt.Errorf("read the spec: %s is a directory: give the spec's file, or - for standard input", file)
 	}
 	if err != nil {
-		return "", nil, fmt.Errorf("pod run: read the spec: %w", err)
+		return "", nil, fmt.Errorf("read the spec: %w", err)
 	}
 	return file, data, nil
 }

@@ -53,6 +53,7 @@ func (p *peapod) podExec(c *cli.Context) error {
 			return err
 		}
 	}
+	p.debugProcess(container, &process)
 	stdin := p.stdin
 	if !c.Bool("stdin") {
 		stdin = nil

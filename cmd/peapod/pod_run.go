@@ -103,6 +103,7 @@ func (p *peapod) podForeground(ctx context.Context, spec *pod.Pod, o *pod.Option
 	var names []string
 	for _, c := range spec.Spec.Containers {
 		names = append(names, c.Name)
+		p.log.Debug("a container", "name", c.Name, "image", c.Image, "command", c.Command, "args", c.Args)
 	}
 	out := newLineWriter(p.stdout, p.stderr, names)
 	o.Output = func(l pod.Line) {
@@ -133,6 +134,7 @@ func (p *peapod) podForeground(ctx context.Context, spec *pod.Pod, o *pod.Option
 			if err != nil {
 				return podError(err)
 			}
+			p.log.Debug("the pod runs", "pod", s.Pod().Metadata.Name)
 			p.printAddresses(s.Pod())
 			return p.podAttend(s, out, signals, left, len(stopped))
 		case sig := <-signals:

@@ -36,6 +36,7 @@ func (p *peapod) podStop(c *cli.Context) error {
 	}
 	return eachPod(c, func(name string) error {
 		defer p.explainWait(name, grace)()
+		p.log.Debug("stop a pod", "pod", name, "seconds", c.Float64("time"))
 		err := p.store().Stop(c.Context, name, grace)
 		if errors.Is(err, pod.ErrNotRunning) {
 			fmt.Fprintf(p.stderr, "peapod: pod %s has ended already\n", name)

@@ -85,6 +85,7 @@ func (p *peapod) attend(io *streams, signals *signals, a attended) (runtime.Exit
 		return runtime.ExitStatus{}, err
 	}
 	go signals.forward(func(s unix.Signal) {
+		p.log.Debug("pass on a signal", "signal", unix.SignalName(s))
 		if s == unix.SIGWINCH && io.terminal != nil {
 			io.terminal.resize()
 			return
@@ -94,6 +95,7 @@ func (p *peapod) attend(io *streams, signals *signals, a attended) (runtime.Exit
 		}
 	})
 	status, err := a.wait(context.Background())
+	p.log.Debug("the process has ended", "status", status.ExitCode())
 	io.detach()
 	return status, err
 }
