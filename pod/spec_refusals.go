@@ -1,6 +1,10 @@
 package pod
 
-import "github.com/peapod/peapod/internal/strict"
+import (
+	"strings"
+
+	"github.com/peapod/peapod/internal/strict"
+)
 
 // The fields that Kubernetes has and peapod does not, each with the reason.
 // Where a value asks for what happens anyway, most often Kubernetes' default
@@ -9,13 +13,13 @@ import "github.com/peapod/peapod/internal/strict"
 type refusals = map[string]strict.Refusal
 
 // later refuses what may come one day.
-func later(why string) strict.Refusal {
-	return strict.Refusal{Reason: "not supported yet: " + why}
+func later(why string, remedy ...string) strict.Refusal {
+	return strict.Refusal{Reason: "not supported yet: " + why, Remedy: strings.Join(remedy, ", ")}
 }
 
 // never refuses what has no meaning on one machine.
-func never(why string) strict.Refusal {
-	return strict.Refusal{Reason: "not supported: " + why}
+func never(why string, remedy ...string) strict.Refusal {
+	return strict.Refusal{Reason: "not supported: " + why, Remedy: strings.Join(remedy, ", ")}
 }
 
 // unless accepts one value all the same.
@@ -41,7 +45,7 @@ func (Metadata) Refusals() map[string]strict.Refusal {
 		"deletionGracePeriodSeconds": never(byServer),
 		"deletionTimestamp":          never(byServer),
 		"finalizers":                 never(noCluster),
-		"generateName":               never("a pod needs a name of its own; write name"),
+		"generateName":               never("a pod needs a name of its own", "write name"),
 		"generation":                 never(byServer),
 		"managedFields":              never(byServer),
 		"ownerReferences":            never(noCluster),
@@ -63,10 +67,10 @@ func (Spec) Refusals() map[string]strict.Refusal {
 		"ephemeralContainers":          later("containers that are added to a running pod"),
 		"hostAliases":                  later("/etc/hosts is the image's"),
 		"hostIPC":                      unless("false", later("each pod has its own ipc namespace")),
-		"hostNetwork":                  unless("false", later("each pod has its own network namespace; hostPort forwards a port into it")),
+		"hostNetwork":                  unless("false", later("each pod has its own network namespace", "forward a port into it with hostPort")),
 		"hostPID":                      unless("false", later("each container has its own pid namespace")),
 		"hostUsers":                    unless("true", later("user namespaces for pods")),
-		"hostnameOverride":             later("write hostname"),
+		"hostnameOverride":             later("another host name", "write hostname"),
 		"imagePullSecrets":             never("images are directories, nothing is pulled"),
 		"initContainers":               later("all containers of a pod start together"),
 		"nodeName":                     never(noScheduler),
@@ -76,7 +80,7 @@ func (Spec) Refusals() map[string]strict.Refusal {
 		"priorityClassName":            never(noScheduler),
 		"readinessGates":               later(noProbes),
 		"resourceClaims":               later("devices"),
-		"resources":                    later("limits for a whole pod; give each container its own"),
+		"resources":                    later("limits for a whole pod", "give each container its own"),
 		"runtimeClassName":             never("peapod is the only runtime here"),
 		"schedulerName":                unless("default-scheduler", never(noScheduler)),
 		"schedulingGates":              never(noScheduler),
@@ -109,7 +113,7 @@ func (PodSecurityContext) Refusals() map[string]strict.Refusal {
 // Refusals implements strict.Refuser.
 func (Container) Refusals() map[string]strict.Refusal {
 	return refusals{
-		"envFrom":                  later("there are no ConfigMaps and Secrets; write the variables into env"),
+		"envFrom":                  later("there are no ConfigMaps and Secrets", "write the variables into env"),
 		"lifecycle":                later("postStart and preStop"),
 		"livenessProbe":            later(noProbes),
 		"readinessProbe":           later(noProbes),
@@ -129,10 +133,10 @@ func (Container) Refusals() map[string]strict.Refusal {
 // Refusals implements strict.Refuser.
 func (EnvVarSource) Refusals() map[string]strict.Refusal {
 	return refusals{
-		"configMapKeyRef":  later("there are no ConfigMaps; write the value"),
-		"fileKeyRef":       later("variables from files; write the value"),
-		"resourceFieldRef": later("variables from resources; write the value"),
-		"secretKeyRef":     later("there are no Secrets; write the value"),
+		"configMapKeyRef":  later("there are no ConfigMaps", "write the value"),
+		"fileKeyRef":       later("variables from files", "write the value"),
+		"resourceFieldRef": later("variables from resources", "write the value"),
+		"secretKeyRef":     later("there are no Secrets", "write the value"),
 	}
 }
 
@@ -157,7 +161,7 @@ func (VolumeMount) Refusals() map[string]strict.Refusal {
 	return refusals{
 		"mountPropagation":  unless("None", later("mounts stay on their side")),
 		"recursiveReadOnly": unless("Disabled", later("mounts below a read-only volume")),
-		"subPathExpr":       later("variables in paths; write subPath"),
+		"subPathExpr":       later("variables in paths", "write subPath"),
 	}
 }
 
@@ -169,16 +173,16 @@ func (Volume) Refusals() map[string]strict.Refusal {
 		"flocker", "gcePersistentDisk", "glusterfs", "iscsi", "nfs", "photonPersistentDisk",
 		"portworxVolume", "quobyte", "rbd", "scaleIO", "storageos", "vsphereVolume",
 	} {
-		m[name] = never("mount it on the host and use hostPath")
+		m[name] = never("nothing is mounted from elsewhere", "mount it on the host and use hostPath")
 	}
-	m["configMap"] = later("there are no ConfigMaps; put the files into a directory and use hostPath")
+	m["configMap"] = later("there are no ConfigMaps", "put the files into a directory and use hostPath")
 	m["downwardAPI"] = later(noSource)
 	m["ephemeral"] = later(noSource)
-	m["gitRepo"] = never("clone it and use hostPath")
-	m["image"] = later("unpack it and use hostPath")
-	m["persistentVolumeClaim"] = later("there is no cluster that provides volumes; use hostPath")
+	m["gitRepo"] = never("nothing is fetched", "clone it and use hostPath")
+	m["image"] = later("images as volumes", "unpack it and use hostPath")
+	m["persistentVolumeClaim"] = later("there is no cluster that provides volumes", "use hostPath")
 	m["projected"] = later(noSource)
-	m["secret"] = later("there are no Secrets; put the files into a directory and use hostPath")
+	m["secret"] = later("there are no Secrets", "put the files into a directory and use hostPath")
 	return m
 }
 
@@ -186,7 +190,7 @@ func (Volume) Refusals() map[string]strict.Refusal {
 func (SecurityContext) Refusals() map[string]strict.Refusal {
 	return refusals{
 		"appArmorProfile": later("AppArmor profiles"),
-		"privileged":      unless("false", later("containers without their walls; add the capabilities that are needed")),
+		"privileged":      unless("false", later("containers without their walls", "add the capabilities that are needed")),
 		"procMount":       unless("Default", later("an unmasked /proc")),
 		"seLinuxOptions":  later(noSELinux),
 		"seccompProfile":  later("seccomp profiles"),

@@ -51,7 +51,7 @@ func TestValidate(t *testing.T) {
 		{`"env": [{"name": "A=B"}]`, "", `p.json:6:20: spec.containers[0].env[0].name: "A=B" cannot name a variable: letters, digits, '_', '-' and '.', not beginning with a digit`},
 		{`"env": [{"value": "x"}]`, "", `p.json:6:11: spec.containers[0].env[0].name: missing`},
 		{`"env": [{"name": "A", "value": true}]`, "", `p.json:6:34: spec.containers[0].env[0].value: found true, expected a string; put it into quotes`},
-		{`"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]`, "", `p.json:6:39: spec.containers[0].env[0].valueFrom.secretKeyRef: not supported yet: there are no Secrets; write the value; leave the field out`},
+		{`"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]`, "", `p.json:6:39: spec.containers[0].env[0].valueFrom.secretKeyRef: not supported yet: there are no Secrets; write the value, or leave the field out`},
 		{`"env": [{"name": "A", "valueFrom": {}}]`, "", `p.json:6:25: spec.containers[0].env[0].valueFrom: empty; use fieldRef, or value instead`},
 		{`"env": [{"name": "A", "value": "x", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]`, "", `p.json:6:39: spec.containers[0].env[0].valueFrom: value is given too; leave out one of them`},
 		{`"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]`, "", `p.json:6:65: spec.containers[0].env[0].valueFrom.fieldRef.fieldPath: status.podIP is not supported yet: the only address in a pod is its loopback; use value: 127.0.0.1`},
@@ -96,7 +96,7 @@ func TestValidate(t *testing.T) {
 
 		{`"securityContext": {"runAsUser": -1}`, "", `p.json:6:36: spec.containers[0].securityContext.runAsUser: -1 is out of range; use 0 to 2147483647`},
 		{`"securityContext": {"runAsGroup": 99999999999999999999}`, "", `p.json:6:37: spec.containers[0].securityContext.runAsGroup: found 99999999999999999999, which is out of range`},
-		{`"securityContext": {"privileged": true}`, "", `p.json:6:37: spec.containers[0].securityContext.privileged: found true: not supported yet: containers without their walls; add the capabilities that are needed; leave the field out`},
+		{`"securityContext": {"privileged": true}`, "", `p.json:6:37: spec.containers[0].securityContext.privileged: found true: not supported yet: containers without their walls; add the capabilities that are needed, or leave the field out`},
 		{`"securityContext": {"privileged": false, "capabilities": {"add": ["CAP_NET_ADMIN", "SYSLOG"], "drop": ["ALL"]}}`, "", ``},
 		{`"securityContext": {"capabilities": {"add": ["NET_ADMN"], "drop": ["chown", "EVERYTHING"]}}`, "", `p.json:6:48: spec.containers[0].securityContext.capabilities.add[0]: unknown capability "NET_ADMN"; did you mean NET_ADMIN?` + "\n" +
 			`p.json:6:70: spec.containers[0].securityContext.capabilities.drop[0]: unknown capability "chown"; did you mean CHOWN?` + "\n" +
@@ -107,7 +107,7 @@ func TestValidate(t *testing.T) {
 		{"", `"restartPolicy": "Allways"`, `p.json:5:18: spec.restartPolicy: unknown value "Allways"; use Always, OnFailure, Never; did you mean Always?`},
 		{"", `"terminationGracePeriodSeconds": -1`, `p.json:5:34: spec.terminationGracePeriodSeconds: -1 is out of range; use 0 (kill at once) to 31536000`},
 		{"", `"initContainers": [{"name": "i"}]`, `p.json:5:1: spec.initContainers: not supported yet: all containers of a pod start together; leave the field out`},
-		{"", `"hostNetwork": true`, `p.json:5:16: spec.hostNetwork: found true: not supported yet: each pod has its own network namespace; hostPort forwards a port into it; leave the field out`},
+		{"", `"hostNetwork": true`, `p.json:5:16: spec.hostNetwork: found true: not supported yet: each pod has its own network namespace; forward a port into it with hostPort, or leave the field out`},
 		{"", `"hostNetwork": false, "dnsPolicy": "ClusterFirst", "serviceAccountName": "default", "automountServiceAccountToken": false, "os": {"name": "linux"}`, ``},
 		{"", `"os": {"name": "windows"}`, `p.json:5:16: spec.os.name: found "windows"; peapod runs linux only`},
 		{"", `"nodeSelector": {"kubernetes.io/os": "linux", "disk": "ssd"}`, `p.json:5:55: spec.nodeSelector["disk"]: not supported: this machine has no labels but kubernetes.io/os and kubernetes.io/arch; leave it out`},
@@ -121,7 +121,7 @@ func TestValidate(t *testing.T) {
 			`p.json:5:60: spec.volumes[0].hostPath.type: unknown value "Dir"; use Directory, DirectoryOrCreate, File, FileOrCreate, Socket`},
 		{"", `"volumes": [{"name": "v", "hostPath": {"path": "/a/../b", "type": "CharDevice"}}]`, `p.json:5:48: spec.volumes[0].hostPath.path: "/a/../b" contains "..", which Kubernetes refuses; write the path out` + "\n" +
 			`p.json:5:67: spec.volumes[0].hostPath.type: CharDevice is not supported yet: devices`},
-		{"", `"volumes": [{"name": "v", "configMap": {"name": "m"}}]`, `p.json:5:27: spec.volumes[0].configMap: not supported yet: there are no ConfigMaps; put the files into a directory and use hostPath; leave the field out`},
+		{"", `"volumes": [{"name": "v", "configMap": {"name": "m"}}]`, `p.json:5:27: spec.volumes[0].configMap: not supported yet: there are no ConfigMaps; put the files into a directory and use hostPath, or leave the field out`},
 		{"", `"volumes": [{"name": "v", "emptyDir": {"medium": "memory"}}]`, `p.json:5:50: spec.volumes[0].emptyDir.medium: unknown value "memory"; use Memory; did you mean Memory?`},
 		{"", `"volumes": [{"name": "v", "emptyDir": {"sizeLimit": "1Gi"}}]`, `p.json:5:53: spec.volumes[0].emptyDir.sizeLimit: it cannot be kept to on disk yet; use medium: Memory, or leave it out`},
 		{"", `"volumes": [{"name": "v", "emptyDir": {"medium": "Memory", "sizeLimit": "1k"}}]`, `p.json:5:73: spec.volumes[0].emptyDir.sizeLimit: sizeLimit "1k" is not a whole number of bytes from 4Ki to 8Ei`},

@@ -31,9 +31,20 @@ type Refuser interface {
 type Refusal struct {
 	// Reason follows "field: ", such as "not supported yet: probes".
 	Reason string
+	// Remedy is what to do instead, such as "write the value"; "" when there
+	// is nothing but to leave the field out.
+	Remedy string
 	// Unless is a scalar that is accepted all the same, because it asks for
 	// what happens anyway: a default, written out. "" for none.
 	Unless string
+}
+
+// String is the reason with what to do about it.
+func (r Refusal) String() string {
+	if r.Remedy != "" {
+		return r.Reason + "; " + r.Remedy + ", or leave the field out"
+	}
+	return r.Reason + "; leave the field out"
 }
 
 // Decode fills the struct that into points to by the json tags of its fields.
@@ -282,10 +293,10 @@ func (d *decoder) unknown(m *Member, v reflect.Value, fields []field) {
 			return
 		}
 		if refusal.Unless != "" {
-			d.failAt(m.Value.Line, m.Value.Column, at, "found %s: %s; leave the field out", m.Value.describe(), refusal.Reason)
+			d.failAt(m.Value.Line, m.Value.Column, at, "found %s: %s", m.Value.describe(), refusal)
 			return
 		}
-		d.failAt(m.Line, m.Column, at, "%s; leave the field out", refusal.Reason)
+		d.failAt(m.Line, m.Column, at, "%s", refusal)
 		return
 	}
 	names := make([]string, 0, len(fields)+len(refusals))

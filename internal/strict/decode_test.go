@@ -30,7 +30,7 @@ type outer struct {
 }
 
 func (outer) Refusals() map[string]Refusal {
-	return map[string]Refusal{"old": {Reason: "gone"}, "mode": {Reason: "one mode only", Unless: "plain"}}
+	return map[string]Refusal{"old": {Reason: "gone"}, "past": {Reason: "gone too", Remedy: "write text"}, "mode": {Reason: "one mode only", Unless: "plain"}}
 }
 
 // upper takes strings and shouts them.
@@ -83,6 +83,7 @@ func TestDecodeErrors(t *testing.T) {
 		{`{"labels": {"a": 1}}`, `f:1:18: labels["a"]: found 1, expected a string; put it into quotes`},
 		{`{"upper": 1}`, `f:1:11: upper: invalid argument`},
 		{`{"Hidden": "x", "Untaged": "y", "-": "z", "": "w"}`, "f:1:2: Hidden: unknown field\nf:1:17: Untaged: unknown field\nf:1:33: -: unknown field\nf:1:43: unknown field"},
+		{`{"past": 1}`, "f:1:2: past: gone too; write text, or leave the field out"},
 		{`{"old": 1, "mode": "fancy", "mod": 1}`, "f:1:2: old: gone; leave the field out\nf:1:20: mode: found the string \"fancy\": one mode only; leave the field out\nf:1:29: mod: unknown field; did you mean mode?"},
 		{"flag: maybe\nnumber: 1.5\ninner: {port: yes}\n", "f:1:7: flag: found the string \"maybe\", expected a boolean\nf:2:9: number: found 1.5, expected a whole number\n" +
 			"f:3:15: inner.port: found yes, which is a boolean to Kubernetes' YAML, expected a number"},
