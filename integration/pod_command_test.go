@@ -97,6 +97,20 @@ func TestPodForegroundSignals(t *testing.T) {
 	}
 }
 
+// A crash loop is told of.
+func TestPodForegroundRestarts(t *testing.T) {
+	name, path := podSpec(t, probing("exit", "2"))
+	spec := strings.Replace(read(t, path), `"Never"`, `"OnFailure"`, 1)
+	p := command(t, "pod", "run", "-")
+	p.Stdin = strings.NewReader(spec)
+	r := begin(t, p)
+	r.sees("peapod: a exited with status 2, starts again\n")
+	r.sees("peapod: a exited with status 2, starts again in 1s\n")
+	p.Process.Signal(unix.SIGINT)
+	r.sees("stopping pod " + name)
+	r.status()
+}
+
 // Who waits at a terminal learns for what.
 func TestPodStopWaits(t *testing.T) {
 	name, path := podSpec(t, probing("wait"))

@@ -24,7 +24,7 @@ stopped before; 127 where a command was not found, 126 where it could not be
 executed. With --detach a supervisor of its own runs the pod, and this command
 returns when all containers run.
 
-Example: peapod pod run --env GREETING=hello --arg web=--verbose web.json`,
+Example: peapod pod run --name hi --env GREETING=hello examples/hello.json`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "return when it runs"},
 			&cli.StringFlag{Name: "name", Usage: "call the pod `NAME`"},

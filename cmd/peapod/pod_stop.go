@@ -15,8 +15,9 @@ func (p *peapod) podStopCommand() *cli.Command {
 		Usage:     "stop pods",
 		ArgsUsage: "POD...",
 		Description: `The containers get SIGTERM, and SIGKILL after a while. The pods stay in the
-list until they are removed. The exit status of a pod that was stopped is 0,
-whatever its containers then end with. One that has ended stays as it is.
+list until they are removed. What containers end with once they are being
+stopped is no failure: a pod that did well until then has the exit status 0.
+One that has ended already stays as it is.
 
 Example: peapod pod stop -t 5 hello`,
 		Flags: []cli.Flag{
@@ -102,7 +103,7 @@ func (p *peapod) podWaitCommand() *cli.Command {
 		Description: `The exit status is the pod's: that of the first container that failed, or 0
 when none did before the pod was stopped (peapod pod stop).
 
-Example: peapod pod wait backup && echo done`,
+Example: peapod pod wait hello && echo done`,
 		Action: func(c *cli.Context) error {
 			if err := needArgs(c, 1, 1); err != nil {
 				return err
