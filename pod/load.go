@@ -62,7 +62,8 @@ func Parse(name string, data []byte) (*Pod, error) {
 	}
 	p := &Pod{Dir: filepath.Dir(name), source: &source{d}}
 	if err := d.Decode(p); err != nil {
-		return nil, err
+		p.SetDefaults()
+		return nil, together(err, p.Validate())
 	}
 	p.SetDefaults()
 	if err := p.Validate(); err != nil {
