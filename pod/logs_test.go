@@ -155,3 +155,16 @@ func TestWatch(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A question is seen while its container waits for an answer.
+func TestUnfinishedLine(t *testing.T) {
+	s := newStage(t)
+	sup, out := s.start(s.pod(box("a", "part Name:; sleep 60000")))
+	out.await("a: Name:", 1)
+	s.awaitLog(sup.Pod().Metadata.Name, "a: Name:") // it is written a moment later
+	sup.Stop(0)
+	s.finish(sup)
+	if got := out.all(); !slices.Equal(got, []string{"a: Name:", "a: "}) {
+		t.Errorf("%q", got)
+	}
+}
