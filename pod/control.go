@@ -31,13 +31,29 @@ func (s *Store) Stop(ctx context.Context, name string, grace time.Duration) erro
 	if err != nil {
 		return fmt.Errorf("pod %s: %w", name, err)
 	}
-	if !running {
+	switch {
+	case !running && r.Status.Reason == ReasonLost && r.Status.runs():
+		return s.endLost(ctx, p)
+	case !running:
 		return fmt.Errorf("pod %s: %w (%s)", name, ErrNotRunning, r.Status.Phase)
 	}
 	if err := p.askToStop(grace); err != nil {
 		return fmt.Errorf("pod %s: %w", name, err)
 	}
 	return p.awaitEnd(ctx)
+}
+
+// endLost ends what runs of a pod whose supervisor died.
+func (s *Store) endLost(ctx context.Context, p place) error {
+	lock, err := p.lock()
+	if err != nil {
+		return fmt.Errorf("pod %s: %w", p.name, err)
+	}
+	defer lock.Close()
+	if err := s.clearRuntime(ctx, p); err != nil {
+		return fmt.Errorf("stop pod %s: %w", p.name, err)
+	}
+	return nil
 }
 
 // askToStop tells the supervisor.

@@ -74,6 +74,16 @@ func (w testWriter) Write(b []byte) (int, error) {
 
 func (s *stage) path(name string) string { return filepath.Join(s.dir, name) }
 
+// data is where a pod's data is.
+func (s *stage) data(pod string) string {
+	s.t.Helper()
+	p, err := s.store.place(pod)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return p.data
+}
+
 func (s *stage) write(name, text string) {
 	s.t.Helper()
 	if err := os.MkdirAll(filepath.Dir(s.path(name)), 0o755); err != nil {

@@ -52,11 +52,28 @@ func (l *logFile) close() error {
 	return l.err
 }
 
-// write adds lines, each with its end, and perhaps a part of one without.
+// write adds lines, each with its end, and perhaps a part of one without. The
+// log has them before output gets them, which may take its time.
 func (l *logFile) write(container, stream string, text []byte) {
+	now := time.Now().UTC()
+	l.add(now, stream, text)
+	if l.output == nil {
+		return
+	}
+	for len(text) > 0 {
+		line, rest, whole := bytes.Cut(text, []byte{'\n'})
+		l.output(Line{Container: container, Stream: stream, Time: now, Text: line, Partial: !whole})
+		text = rest
+	}
+}
+
+// add writes lines to the file.
+func (l *logFile) add(now time.Time, stream string, text []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now().UTC()
+	if l.err != nil {
+		return // a full disk must not end the container
+	}
 	l.buffer = l.buffer[:0]
 	for len(text) > 0 {
 		line, rest, whole := bytes.Cut(text, []byte{'\n'})
@@ -68,12 +85,6 @@ func (l *logFile) write(container, stream string, text []byte) {
 			tag = " P "
 		}
 		l.buffer = append(append(append(l.buffer, tag...), line...), '\n')
-		if l.output != nil {
-			l.output(Line{Container: container, Stream: stream, Time: now, Text: line, Partial: !whole})
-		}
-	}
-	if l.err != nil {
-		return // a full disk must not end the container
 	}
 	if l.size+int64(len(l.buffer)) > maxLogSize {
 		l.rotate()

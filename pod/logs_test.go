@@ -76,7 +76,7 @@ func TestFollow(t *testing.T) {
 		got <- list
 	}()
 	<-ready
-	if err := os.WriteFile(filepath.Join(s.path("data/pods"), name, "volumes", "shared", "go"), nil, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(s.data(name), "volumes", "shared", "go"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	s.finish(sup)
@@ -99,7 +99,7 @@ func TestTailOverRotation(t *testing.T) {
 	p := s.pod(box("a", "flood 10700 1000"))
 	s.run(p, func(o *Options) { o.Keep, o.Output = true, nil })
 	name := p.Metadata.Name
-	dir := filepath.Join(s.path("data/pods"), name, "logs")
+	dir := filepath.Join(s.data(name), "logs")
 	for _, file := range []string{"a.log", "a.log.1"} {
 		if info, err := os.Stat(filepath.Join(dir, file)); err != nil || info.Size() > maxLogSize {
 			t.Errorf("%s: %v %v", file, info, err)

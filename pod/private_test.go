@@ -39,7 +39,7 @@ func TestNobodyReachesAPod(t *testing.T) {
 	sup, out := s.start(p)
 	out.await("a: ready", 1)
 	name := p.Metadata.Name
-	data, state := s.path("data/pods/"+name), s.path("run/pods/"+name)
+	data, state := s.data(name), s.path("run/pods/"+name)
 	for _, file := range []string{
 		data + "/containers/a/0/upper/secret", data + "/containers/a/0/upper", data + "/volumes/shared/secret", data + "/logs", data,
 		state + "/shm/secret", state + "/pod.json", state + "/status.json", state + "/lock", state,

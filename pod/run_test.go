@@ -39,7 +39,7 @@ func TestRunContext(t *testing.T) {
 			if r, err := s.store.Get(p.Metadata.Name); err != nil || r.Status.Phase != PodRunning {
 				return "the pod does not run"
 			}
-			if info, err := os.Stat(filepath.Join(s.path("data/pods"), p.Metadata.Name, "logs", "a.log")); err != nil || info.Size() == 0 {
+			if info, err := os.Stat(filepath.Join(s.data(p.Metadata.Name), "logs", "a.log")); err != nil || info.Size() == 0 {
 				return "the container says nothing"
 			}
 			return ""

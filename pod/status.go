@@ -3,6 +3,7 @@ package pod
 import (
 	"encoding/json"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -91,6 +92,11 @@ type StateTerminated struct {
 
 // finished tells whether nothing of the pod will run again.
 func (s *PodStatus) finished() bool { return s.Phase == PodSucceeded || s.Phase == PodFailed }
+
+// runs tells whether a container has a process.
+func (s *PodStatus) runs() bool {
+	return slices.ContainsFunc(s.ContainerStatuses, func(c ContainerStatus) bool { return c.PID != 0 })
+}
 
 // save replaces the status at path.
 func (s *PodStatus) save(path string) error {

@@ -100,24 +100,25 @@ func (s *Store) place(name string) (place, error) {
 		return place{}, err
 	}
 	root := s.root()
+	unique := uniqueName(root, name)
 	return place{
 		name:  name,
 		state: filepath.Join(root, "pods", name),
-		data:  filepath.Join(s.dataDir(), "pods", name),
-		group: groupOf(root, name),
+		data:  filepath.Join(s.dataDir(), "pods", unique),
+		group: "/peapod/" + unique,
 	}, nil
 }
 
-// groupOf is the cgroup of a pod. There is one tree of groups for all stores,
-// and a pod's group is ended before a pod of that name starts: it must not be
-// that of another store's pod.
-func groupOf(root, name string) string {
-	if root != runtime.DefaultRoot() {
-		h := fnv.New32a()
-		io.WriteString(h, root)
-		name = fmt.Sprintf("%s.%08x", name, h.Sum32())
+// uniqueName names a pod among those of all roots. There is one tree of cgroups
+// for all, and there may be one data directory; what an earlier pod of the name
+// left in them goes when a pod starts, and must not be another's.
+func uniqueName(root, name string) string {
+	if root == runtime.DefaultRoot() {
+		return name
 	}
-	return "/peapod/" + name
+	h := fnv.New32a()
+	io.WriteString(h, root)
+	return fmt.Sprintf("%s.%08x", name, h.Sum32())
 }
 
 func (s *Store) runtime() *runtime.Runtime { return &runtime.Runtime{Root: s.root(), Log: s.Log} }
@@ -194,7 +195,7 @@ func (s *Store) Get(name string) (*Record, error) {
 	case err != nil:
 		return nil, fmt.Errorf("pod %s: %w", name, err)
 	case !running:
-		r.Status.lost()
+		r.Status.lost(s.runtime())
 	case r.Status.Phase == "":
 		r.Status.Phase = PodPending // its supervisor has only begun
 	}
@@ -209,15 +210,23 @@ func denied(err error) error {
 	return err
 }
 
-// lost turns the status of a pod whose supervisor died into what it is.
-func (s *PodStatus) lost() {
+// lost turns the status of a pod whose supervisor died into what it is. Its
+// containers ended with it, but for those that had shed that (set-user-id
+// programs do): they run until somebody stops or removes the pod.
+func (s *PodStatus) lost(rt *runtime.Runtime) {
 	s.Phase, s.Reason = PodFailed, ReasonLost
 	s.Message = "its supervisor died; peapod pod rm clears up"
 	code := 1
 	s.ExitCode = &code
 	for i := range s.ContainerStatuses {
 		c := &s.ContainerStatuses[i]
-		c.Ready, c.PID = false, 0
+		c.Ready = false
+		if left, err := rt.Load(c.ContainerID); err == nil && left.Pid() != 0 {
+			c.PID = left.Pid()
+			s.Message = "its supervisor died and container " + c.Name + " runs on; peapod pod stop ends it, peapod pod rm clears up"
+			continue
+		}
+		c.PID = 0
 		if r := c.State.Running; r != nil {
 			c.State = ContainerState{Terminated: &StateTerminated{ExitCode: 137, Signal: 9, Reason: "Error", Message: s.Message, StartedAt: r.StartedAt}}
 		}

@@ -40,6 +40,7 @@ type instance struct {
 	container *runtime.Container
 	started   time.Time
 	streams   sync.WaitGroup // of its output
+	readers   []*os.File
 }
 
 func (s *Supervisor) addWorker(r *Resolved) {
@@ -108,6 +109,7 @@ func (w *worker) stream(in *instance, name string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a pipe for the container's %s: %w", name, err)
 	}
+	in.readers = append(in.readers, r)
 	in.streams.Go(func() {
 		defer r.Close()
 		w.log.pump(w.name(), name, r)
@@ -152,7 +154,7 @@ func (w *worker) await() *StateTerminated {
 	if err := in.container.Delete(context.Background(), true); err != nil {
 		w.s.log().Error("the container cannot be removed", "container", w.name(), "error", err)
 	}
-	in.streams.Wait()
+	w.drain(in)
 	t := &StateTerminated{
 		ExitCode: status.ExitCode(), Signal: int(status.Signal), Reason: "Completed",
 		StartedAt: in.started, FinishedAt: time.Now().UTC(),
@@ -162,6 +164,47 @@ func (w *worker) await() *StateTerminated {
 	}
 	w.s.log().Info("container ended", "container", w.name(), "status", status.String())
 	return t
+}
+
+// drain waits for the end of the container's output. Where a process of another
+// container has got hold of it, what is there is read; where whoever reads the
+// lines has stopped to do so, the pod ends without him.
+func (w *worker) drain(in *instance) {
+	done := make(chan struct{})
+	go func() {
+		in.streams.Wait()
+		close(done)
+	}()
+	for killing := w.s.killing.Done(); ; {
+		select {
+		case <-done:
+			return
+		case <-killing:
+			killing = nil
+		case <-time.After(drainWait):
+			if killing == nil {
+				return
+			}
+			for _, r := range in.readers {
+				if empty(r) {
+					r.Close()
+				}
+			}
+		}
+	}
+}
+
+const drainWait = time.Second
+
+// empty tells whether there is nothing to read in a pipe.
+func empty(r *os.File) bool {
+	c, err := r.SyscallConn()
+	if err != nil {
+		return true
+	}
+	n := 0
+	c.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
+	return err != nil || n == 0
 }
 
 // end stops the container when the pod is to stop.

@@ -186,7 +186,7 @@ func TestWritesAreFresh(t *testing.T) {
 	out.await("a: start 1", 3)
 	out.await("b: ENOENT", 1)
 	out.await("b: entries:", 1)
-	entries, _ := os.ReadDir(filepath.Join(s.path("data/pods"), p.Metadata.Name, "containers", "a"))
+	entries, _ := os.ReadDir(filepath.Join(s.data(p.Metadata.Name), "containers", "a"))
 	if len(entries) > 2 {
 		t.Errorf("the writes of %d runs are kept", len(entries))
 	}
