@@ -17,7 +17,7 @@ type Event struct {
 }
 
 // event tells Options.Event what became of the container. All that it wrote
-// has been given to Options.Output before.
+// has been given to Options.Output before, unless that does not return.
 func (w *worker) event(last *StateTerminated, again bool) {
 	if w.s.options.Event == nil {
 		return
@@ -26,7 +26,7 @@ func (w *worker) event(last *StateTerminated, again bool) {
 	if again {
 		e.After = w.backOff
 	}
-	w.s.writing.Lock()
-	defer w.s.writing.Unlock()
+	w.s.telling.Lock()
+	defer w.s.telling.Unlock()
 	w.s.options.Event(e)
 }

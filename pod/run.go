@@ -24,8 +24,8 @@ type Options struct {
 	// Output gets each line that a container writes, from several
 	// goroutines but one at a time. nil is nowhere but the log.
 	Output func(Line)
-	// Event gets each end of a container, never while Output is called. nil
-	// is nowhere.
+	// Event gets each end of a container, one at a time, perhaps while Output
+	// is called for another one. nil is nowhere.
 	Event func(Event)
 	// Builtin is the peapod binary, for the image builtin:demo; "" refuses
 	// that image.

@@ -40,6 +40,7 @@ type Supervisor struct {
 	done     chan struct{}
 
 	writing sync.Mutex // held while Output is called
+	telling sync.Mutex // held while Event is called
 
 	mu      sync.Mutex
 	status  PodStatus

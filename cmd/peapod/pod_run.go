@@ -114,7 +114,9 @@ func (p *peapod) podForeground(ctx context.Context, spec *pod.Pod, o *pod.Option
 			}
 		}
 	}
-	o.Event = func(e pod.Event) { out.note(eventText(e, len(names))) }
+	told := newNotes(out)
+	defer told.close()
+	o.Event = func(e pod.Event) { told.tell(eventText(e, len(names))) }
 	starting, cancel := context.WithCancel(ctx)
 	defer cancel()
 	started := make(chan error, 1)
@@ -136,7 +138,7 @@ func (p *peapod) podForeground(ctx context.Context, spec *pod.Pod, o *pod.Option
 			}
 			p.log.Debug("the pod runs", "pod", s.Pod().Metadata.Name)
 			p.printAddresses(s.Pod())
-			return p.podAttend(s, out, signals, left, len(stopped))
+			return p.podAttend(s, told, signals, left, len(stopped))
 		case sig := <-signals:
 			if sig != unix.SIGPIPE {
 				stopped = append(stopped, sig.(unix.Signal))
@@ -147,16 +149,16 @@ func (p *peapod) podForeground(ctx context.Context, spec *pod.Pod, o *pod.Option
 }
 
 // podAttend waits for the end of a pod that was asked to stop so often already.
-func (p *peapod) podAttend(s *pod.Supervisor, out *lineWriter, signals <-chan os.Signal, left <-chan struct{}, asked int) error {
+func (p *peapod) podAttend(s *pod.Supervisor, told *notes, signals <-chan os.Signal, left <-chan struct{}, asked int) error {
 	stops, name := 0, s.Pod().Metadata.Name
 	stop := func() {
 		switch stops++; stops {
 		case 1:
 			grace := s.GracePeriod()
-			out.note(fmt.Sprintf("stopping pod %s (within %v; once more to kill it)", name, grace))
+			told.tell(fmt.Sprintf("stopping pod %s (within %v; once more to kill it)", name, grace))
 			s.Stop(grace)
 		case 2:
-			out.note("killing pod " + name)
+			told.tell("killing pod " + name)
 			fallthrough
 		default:
 			s.Stop(0)
@@ -169,7 +171,7 @@ func (p *peapod) podAttend(s *pod.Supervisor, out *lineWriter, signals <-chan os
 		select {
 		case <-s.Done():
 			result := s.Wait()
-			out.note(resultText(name, result))
+			told.tell(resultText(name, result))
 			p.log.Debug("the pod has ended", "pod", name, "status", result.ExitCode)
 			return exit(result.ExitCode)
 		case sig := <-signals:
