@@ -59,9 +59,12 @@ type signals struct {
 	ready chan struct{} // closed when the first ones are caught
 }
 
-// first are the signals that end this process unless it catches them and that
-// people and engines send. They are caught first, and waited for.
-var first = []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP}
+// The signals that end this process unless it catches them and that people and
+// engines send are caught first, and waited for.
+var (
+	first  = []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT}
+	second = []unix.Signal{unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGCONT}
+)
 
 // patience is for how long the unusual signals have their default effect.
 const patience = 50 * time.Millisecond
@@ -75,10 +78,11 @@ func catch() *signals {
 	go func() {
 		s.notify(first)
 		close(s.ready)
+		s.notify(second)
 		time.Sleep(patience)
 		var list []unix.Signal
 		for n := unix.Signal(1); n <= 64; n++ {
-			if forwardable(n) && !slices.Contains(first, n) {
+			if forwardable(n) && !slices.Contains(first, n) && !slices.Contains(second, n) {
 				list = append(list, n)
 			}
 		}
