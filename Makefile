@@ -31,12 +31,13 @@ demo: build
 	@echo "Open http://127.0.0.1:8080/ when the pod listens. Ctrl-C stops it and clears up."
 	@$(SUDO) bin/peapod pod run examples/hello.json
 
-# Needs Go and root: what is tested makes namespaces, mounts and cgroups.
+# Needs Go and root: what is tested makes namespaces, mounts and cgroups. One
+# package at a time: each looks for what it left on the host.
 test: build
 	@if [ "$$(id -u)" != 0 ]; then \
 		echo "make test: the tests make namespaces, mounts and cgroups and need root: sudo -E make test" >&2; exit 1; fi
 	$(GO) vet -tags $(TAGS) ./...
-	$(GO) test -tags $(TAGS) ./...
+	$(GO) test -p 1 -tags $(TAGS) ./...
 
 lint:
 	@files=$$(gofmt -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go')); \
