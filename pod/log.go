@@ -27,7 +27,7 @@ type logFile struct {
 	file   *os.File
 	size   int64
 	buffer []byte
-	err    error // the first, after which nothing is written
+	err    error // the first
 }
 
 func openLog(path string, output func(Line)) (*logFile, error) {
@@ -71,9 +71,6 @@ func (l *logFile) write(container, stream string, text []byte) {
 func (l *logFile) add(now time.Time, stream string, text []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.err != nil {
-		return // a full disk must not end the container
-	}
 	l.buffer = l.buffer[:0]
 	for len(text) > 0 {
 		line, rest, whole := bytes.Cut(text, []byte{'\n'})
@@ -91,20 +88,23 @@ func (l *logFile) add(now time.Time, stream string, text []byte) {
 	}
 	n, err := l.file.Write(l.buffer)
 	l.size += int64(n)
-	if err != nil {
-		l.err = err
+	if l.err == nil {
+		l.err = err // a full disk ends neither the container nor, once there is room, its log
 	}
 }
 
 // rotate begins a new file and keeps one old one.
 func (l *logFile) rotate() {
-	if l.err = os.Rename(l.path, l.path+".1"); l.err != nil {
-		return
+	err := os.Rename(l.path, l.path+".1")
+	var f *os.File
+	if err == nil {
+		f, err = os.OpenFile(l.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
 	}
-	f, err := os.OpenFile(l.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
 	if err != nil {
-		l.err = err
-		return
+		if l.err == nil {
+			l.err = err
+		}
+		return // the old one goes on
 	}
 	l.file.Close()
 	l.file, l.size = f, 0

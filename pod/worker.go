@@ -120,8 +120,11 @@ func (w *worker) stream(in *instance, name string) (*os.File, error) {
 // run follows the container that runs until it is not to run any more.
 func (w *worker) run() {
 	defer func() {
-		if w.log != nil {
-			w.log.close()
+		if w.log == nil {
+			return
+		}
+		if err := w.log.close(); err != nil {
+			w.s.log().Error("the container's log has gaps", "container", w.name(), "error", err)
 		}
 	}()
 	for w.running != nil {

@@ -207,7 +207,7 @@ func FuzzELF(f *testing.F) {
 			case 4:
 				p.Here(label)
 			case 5:
-				p.Jump(label)
+				p.Call(unix.SYS_GETPID).Then(label).Zero(label)
 			case 6:
 				p.Sync("sync")
 			case 7:

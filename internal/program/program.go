@@ -153,12 +153,6 @@ func (p *Program) Label() *Label { return &Label{index: -1} }
 // Here puts l before the next step.
 func (p *Program) Here(l *Label) { l.index = len(p.steps) }
 
-// Jump goes on at l.
-func (p *Program) Jump(l *Label) {
-	// There is no step without a call, and getpid is the cheapest.
-	p.Call(unix.SYS_GETPID).Then(l).Zero(l)
-}
-
 // Exit ends the process.
 func (p *Program) Exit(status int) { p.Call(unix.SYS_EXIT_GROUP, Int(status)) }
 

@@ -182,9 +182,6 @@ func (p *Process) Kill(sig unix.Signal) error {
 	return err
 }
 
-// PidFD is the process's pidfd. It belongs to the Process.
-func (p *Process) PidFD() *os.File { return p.pidfd }
-
 // TakePidFD hands the pidfd over to the caller.
 func (p *Process) TakePidFD() *os.File {
 	f := p.pidfd
