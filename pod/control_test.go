@@ -1,7 +1,6 @@
 package pod
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/peapod/peapod/internal/proc"
 )
 
 // detach runs a pod under a supervisor of its own.
@@ -214,16 +215,21 @@ func TestSupervisorDies(t *testing.T) {
 	s.awaitLog(name, "a: ready")
 	s.awaitLog(name, "b: ready")
 	status := s.get(name)
+	ids := map[string]proc.ID{}
+	for _, c := range status.ContainerStatuses {
+		if ids[c.Name], err = proc.Find(c.PID); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := unix.Kill(status.Supervisor.PID, unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range status.ContainerStatuses {
+	for container, id := range ids {
 		until(t, func() string {
-			stat, err := os.ReadFile("/proc/" + itoa(c.PID) + "/stat")
-			if err != nil || bytes.Contains(stat, []byte(") Z ")) || bytes.Contains(stat, []byte(") X ")) {
-				return ""
+			if id.Alive() {
+				return "container " + container + " goes on: process " + id.String()
 			}
-			return "container " + c.Name + " goes on: " + string(stat)
+			return ""
 		})
 	}
 	until(t, func() string {
@@ -246,8 +252,6 @@ func TestSupervisorDies(t *testing.T) {
 	}
 	s.nothingLeft()
 }
-
-func itoa(n int) string { b, _ := json.Marshal(n); return string(b) }
 
 // The lock's file names a process; when that is another one by now, or the lock
 // is held by somebody who only clears up, nobody gets a signal.

@@ -1,7 +1,6 @@
 package pod
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/peapod/peapod/internal/proc"
 )
 
 // A pod's supervisor holds the pod's lock for as long as it lives: a lock that
@@ -90,9 +91,9 @@ func (p place) awaitEnd(ctx context.Context) error {
 // sign writes into the lock's file which process holds the lock: its number and
 // its start time, since numbers are used again.
 func (p place) sign(f *os.File) error {
-	start, err := startTime(os.Getpid())
+	id, err := proc.Find(os.Getpid())
 	if err == nil {
-		_, err = fmt.Fprintln(f, os.Getpid(), start)
+		_, err = fmt.Fprintln(f, id)
 	}
 	return err
 }
@@ -114,8 +115,7 @@ func (p place) signal(sig unix.Signal) error {
 // supervisor opens the process that supervises the pod, as a pidfd; -1 when
 // there is none: the lock may be held by somebody who removes what it left.
 func (p place) supervisor() (fd int, err error) {
-	var pid int
-	var start uint64
+	var id proc.ID
 	for end := time.Now().Add(time.Second); ; time.Sleep(time.Millisecond) {
 		data, err := os.ReadFile(p.lockFile())
 		if errors.Is(err, fs.ErrNotExist) {
@@ -127,43 +127,22 @@ func (p place) supervisor() (fd int, err error) {
 		if running, err := p.supervised(); err != nil || !running {
 			return -1, err
 		}
-		if _, err = fmt.Sscanln(string(data), &pid, &start); err == nil {
+		if id, err = proc.Parse(data); err == nil {
 			break
 		}
 		if time.Now().After(end) { // it locks and signs without a pause
 			return -1, fmt.Errorf("%w, it is not known by which process: %s: %w", ErrRunning, p.lockFile(), err)
 		}
 	}
-	if pid == os.Getpid() {
+	if id.PID == os.Getpid() {
 		return -1, fmt.Errorf("%w by this very process: use Supervisor.Stop", ErrRunning)
 	}
-	fd, err = unix.PidfdOpen(pid, 0)
-	if err == unix.ESRCH {
+	fd, err = id.Open()
+	if errors.Is(err, proc.ErrEnded) {
 		return -1, nil
 	}
 	if err != nil {
-		return -1, fmt.Errorf("open the supervisor, process %d: %w", pid, err)
-	}
-	if now, err := startTime(pid); err != nil || now != start {
-		unix.Close(fd)
-		return -1, nil
+		return -1, fmt.Errorf("open the supervisor, process %d: %w", id.PID, err)
 	}
 	return fd, nil
-}
-
-// startTime of a process in clock ticks since boot: field 22 of
-// /proc/PID/stat, see proc(5).
-func startTime(pid int) (uint64, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	// The second field is a name in parentheses, which may hold anything.
-	fields := bytes.Fields(data[bytes.LastIndexByte(data, ')')+1:])
-	var start uint64
-	if len(fields) < 20 {
-		return 0, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
-	}
-	_, err = fmt.Sscan(string(fields[19]), &start)
-	return start, err
 }

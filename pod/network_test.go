@@ -153,7 +153,7 @@ func TestHostPortOfAnotherPod(t *testing.T) {
 	for _, ip := range []string{"127.0.0.1", "0.0.0.0", ""} {
 		c := forwards(box("b", "hold"), port, 80)
 		c.Ports[0].HostIP = ip
-		where := itoa(port)
+		where := strconv.Itoa(port)
 		if ip != "" {
 			where = net.JoinHostPort(ip, where)
 		}

@@ -9,6 +9,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/peapod/peapod/cgroups"
+	"github.com/peapod/peapod/internal/proc"
 )
 
 // Container is a container that was created here or found by Load.
@@ -16,7 +17,7 @@ type Container struct {
 	runtime *Runtime
 	dir     string
 	record  record
-	process process
+	process proc.ID
 
 	child *child // nil where it was started elsewhere
 
@@ -55,18 +56,18 @@ func (c *Container) CgroupPath() string { return c.record.Cgroup }
 
 // Pid is its first process's, or 0 when that has ended.
 func (c *Container) Pid() int {
-	if !c.process.alive() {
+	if !c.process.Alive() {
 		return 0
 	}
-	return c.process.pid
+	return c.process.PID
 }
 
 // Status is what the container's process does now.
 func (c *Container) Status() specs.ContainerState {
 	switch {
-	case c.process.pid == 0:
+	case c.process.PID == 0:
 		return specs.StateCreating
-	case !c.process.alive():
+	case !c.process.Alive():
 		return specs.StateStopped
 	case c.waiting():
 		return specs.StateCreated

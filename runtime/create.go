@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -14,10 +13,10 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/peapod/peapod/cgroups"
+	"github.com/peapod/peapod/internal/proc"
 	"github.com/peapod/peapod/internal/program"
 	"github.com/peapod/peapod/namespaces"
 	"github.com/peapod/peapod/rootfs"
-	"golang.org/x/sys/unix"
 )
 
 // Create makes a container that waits for Start. What it made is undone when
@@ -140,11 +139,11 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 		return nil, err
 	}
 	defer done()
-	proc, err := start(prog, c.group, nursery, attr)
+	started, err := start(prog, c.group, nursery, attr)
 	if err != nil {
 		return nil, err
 	}
-	s := &setup{proc: proc, members: p.members, pid: proc.Pid, ready: func(pid int) error { return c.started(p, pid) }}
+	s := &setup{proc: started, members: p.members, pid: started.Pid, ready: func(pid int) error { return c.started(p, pid) }}
 	undo.add(func() {
 		s.abort()
 		removePidFile(o.PidFile, s.pid)
@@ -192,12 +191,12 @@ func (c *Container) register() error {
 // started records the container's process. It waits, or is not yet what the
 // user wants to run.
 func (c *Container) started(p *plan, pid int) error {
-	_, startTime, err := stat(pid)
+	id, err := proc.Find(pid)
 	if err != nil {
 		return fmt.Errorf("the container's process: %w", err)
 	}
-	c.process = process{pid, startTime}
-	if err := c.process.save(c.dir); err != nil {
+	c.process = id
+	if err := saveProcess(c.dir, id); err != nil {
 		return err
 	}
 	return writePidFile(p.options.PidFile, pid)
@@ -219,163 +218,6 @@ func writePidFile(path string, pid int) error {
 func removePidFile(path string, pid int) {
 	if data, err := os.ReadFile(path); err == nil && string(data) == strconv.Itoa(pid) {
 		os.Remove(path)
-	}
-}
-
-// start starts a program whose process is born in group, and in the nursery if
-// there is one.
-func start(p *program.Program, group *cgroups.Group, nursery *namespaces.Nursery, a *program.Attr) (proc *program.Process, err error) {
-	dir, _, err := group.Descriptor()
-	if err != nil {
-		return nil, err
-	}
-	if dir != nil {
-		defer dir.Close()
-		a.Sys.UseCgroupFD, a.Sys.CgroupFD = true, int(dir.Fd())
-	}
-	begin := func() (err error) {
-		proc, err = p.Start(a)
-		return err
-	}
-	if nursery != nil {
-		err = nursery.Run(begin)
-		return proc, err
-	}
-	err = group.Enter(begin)
-	return proc, err
-}
-
-// setup is a program that is being performed.
-type setup struct {
-	proc    *program.Process
-	members *membership
-	pid     int             // of the process that stays
-	child   *os.File        // its pidfd, where it is not the first one
-	ready   func(int) error // called with it before it may go on
-	told    bool
-
-	mu        sync.Mutex // guards child and cancelled
-	cancelled bool
-}
-
-// run answers the program's messages until it has executed the command, or
-// waits at its gate.
-func (s *setup) run(ctx context.Context) error {
-	if !s.members.inside() {
-		if err := s.tell(); err != nil {
-			return err
-		}
-	}
-	for {
-		e, err := s.next(ctx)
-		if err == io.EOF {
-			return s.tell()
-		}
-		if err == nil {
-			err = s.answer(e)
-		}
-		if err != nil {
-			return err
-		}
-		if e.Label == syncCreated {
-			return nil
-		}
-	}
-}
-
-// next waits for the next message. A program that forks is not simply killed
-// when ctx ends: a child whose pid was not reported yet could never be reaped.
-func (s *setup) next(ctx context.Context) (program.Event, error) {
-	if !s.members.forks() {
-		return s.proc.Next(ctx)
-	}
-	defer program.OnEnd(ctx, s.cancel)()
-	e, err := s.proc.Next(context.WithoutCancel(ctx))
-	if err != nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
-	return e, err
-}
-
-// cancel ends the process that stays, or lets the first one end by itself:
-// before its fork it does nothing that takes long but wait for us.
-func (s *setup) cancel() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.cancelled = true
-	if s.child != nil {
-		unix.PidfdSendSignal(int(s.child.Fd()), unix.SIGKILL, nil, 0)
-	} else {
-		s.proc.Hangup()
-	}
-}
-
-func (s *setup) answer(e program.Event) error {
-	switch e.Label {
-	case syncIDs:
-		if err := s.members.writeIDs(s.proc.Pid); err != nil {
-			return err
-		}
-		return s.proc.Continue()
-	case messagePid:
-		if err := s.open(int(e.Value)); err != nil {
-			return err
-		}
-		return s.tell()
-	case syncCreated:
-		if err := s.tell(); err != nil {
-			return err
-		}
-		return s.proc.Continue()
-	}
-	return nil
-}
-
-// open opens the process that was forked, which is our child.
-func (s *setup) open(pid int) error {
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return fmt.Errorf("open the container's process: %w", err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.pid, s.child = pid, os.NewFile(uintptr(fd), "pidfd")
-	if s.cancelled {
-		unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
-	}
-	return nil
-}
-
-// tell calls ready, once.
-func (s *setup) tell() error {
-	if s.told {
-		return nil
-	}
-	s.told = true
-	return s.ready(s.pid)
-}
-
-// finish returns the process that stays, and reaps the other.
-func (s *setup) finish() *child {
-	defer s.proc.Close()
-	if s.child == nil {
-		return &child{pidfd: s.proc.TakePidFD()}
-	}
-	s.proc.Reap()
-	return &child{pidfd: s.child}
-}
-
-// abort ends what was started.
-func (s *setup) abort() {
-	for _, e := range s.proc.Abort() {
-		if e.Label == messagePid && s.child == nil {
-			s.open(int(e.Value))
-		}
-	}
-	if s.child != nil {
-		unix.PidfdSendSignal(int(s.child.Fd()), unix.SIGKILL, nil, 0)
-		(&program.Process{Pid: s.pid}).Reap()
-		s.child.Close()
 	}
 }
 

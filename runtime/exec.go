@@ -54,7 +54,7 @@ func (c *Container) exec(ctx context.Context, o *ExecOptions) (proc *Process, er
 	if id.Terminal && o.Console == nil {
 		return nil, fmt.Errorf("process.terminal: there is nobody to send the terminal to: give a console socket")
 	}
-	fd, err := c.process.open()
+	fd, err := openProcess(c.process)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func (c *Container) exec(ctx context.Context, o *ExecOptions) (proc *Process, er
 	if err := s.run(ctx); err != nil {
 		s.abort()
 		removePidFile(o.PidFile, s.pid)
-		return nil, commandError(err, id.Process, fmt.Sprintf("/proc/%d/root", c.process.pid), nil)
+		return nil, commandError(err, id.Process, fmt.Sprintf("/proc/%d/root", c.process.PID), nil)
 	}
 	p := &Process{pid: s.pid, child: s.finish()}
 	c.remember(p.child)

@@ -19,7 +19,7 @@ func (c *Container) Kill(sig unix.Signal, all bool) error {
 	if all {
 		return wrap("kill", c.ID(), c.killAll(sig))
 	}
-	fd, err := c.process.open()
+	fd, err := openProcess(c.process)
 	if err != nil {
 		return wrap("kill", c.ID(), err)
 	}
@@ -83,7 +83,7 @@ func (c *Container) delete(ctx context.Context, force bool) error {
 	case status == specs.StateStopped:
 	case !force:
 		return fmt.Errorf("%w: it is %s: kill it first, or force the deletion", ErrNotStopped, status)
-	case c.process.pid != 0:
+	case c.process.PID != 0:
 		if err := c.end(ctx); err != nil {
 			return err
 		}
@@ -126,7 +126,7 @@ func (c *Container) end(ctx context.Context) error {
 		_, err := c.child.wait(ctx)
 		return err
 	}
-	return c.process.wait(ctx)
+	return waitProcess(ctx, c.process)
 }
 
 func (c *Container) removeGroup(ctx context.Context) error {

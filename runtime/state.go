@@ -8,11 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/internal/proc"
 	"github.com/peapod/peapod/internal/strict"
 	"golang.org/x/sys/unix"
 )
@@ -42,12 +41,6 @@ type record struct {
 	Process     *specs.Process         `json:"process"`
 	Namespaces  []specs.LinuxNamespace `json:"namespaces"`
 	Mounts      []string               `json:"mounts"` // where they are
-}
-
-// process names a process for good: pids come again, start times do not.
-type process struct {
-	pid       int
-	startTime uint64 // clock ticks since boot
 }
 
 // writeOnce writes a file that was not there. Readers know by the end of its
@@ -102,50 +95,24 @@ func replace(path string, data []byte) error {
 	return err
 }
 
-func (p process) save(dir string) error {
-	return writeOnce(filepath.Join(dir, pidFile), fmt.Appendf(nil, "%d %d", p.pid, p.startTime))
+func saveProcess(dir string, id proc.ID) error {
+	return writeOnce(filepath.Join(dir, pidFile), []byte(id.String()))
 }
 
-func loadProcess(dir string) (p process, err error) {
+// loadProcess reads what saveProcess wrote: none where there is nothing yet.
+func loadProcess(dir string) (proc.ID, error) {
 	data, err := readWhole(filepath.Join(dir, pidFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return p, nil
+		return proc.ID{}, nil
 	}
 	if err != nil {
-		return p, err
+		return proc.ID{}, err
 	}
-	if _, err := fmt.Sscanf(string(data), "%d %d", &p.pid, &p.startTime); err != nil {
-		return p, fmt.Errorf("%s: %w", filepath.Join(dir, pidFile), err)
-	}
-	return p, nil
-}
-
-// stat reads what /proc/PID/stat says about pid: whether it has ended, and the
-// time of its start (proc_pid_stat(5), fields 3, 20 and 22).
-func stat(pid int) (ended bool, startTime uint64, err error) {
-	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	id, err := proc.Parse(data)
 	if err != nil {
-		return false, 0, err
+		return id, fmt.Errorf("%s: %w", filepath.Join(dir, pidFile), err)
 	}
-	// The command, in brackets, may hold anything.
-	text := string(data)
-	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
-	if len(fields) < 20 {
-		return false, 0, fmt.Errorf("/proc/%d/stat: %d fields", pid, len(fields))
-	}
-	startTime, err = strconv.ParseUint(fields[19], 10, 64)
-	// The first thread may be a zombie while others run.
-	ended = fields[0] == "X" || fields[0] == "Z" && fields[17] == "1"
-	return ended, startTime, err
-}
-
-// alive tells whether the process still runs. A zombie does not.
-func (p process) alive() bool {
-	if p.pid == 0 {
-		return false
-	}
-	ended, start, err := stat(p.pid)
-	return err == nil && start == p.startTime && !ended
+	return id, nil
 }
 
 func (r *record) save(dir string) error {

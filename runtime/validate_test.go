@@ -191,13 +191,6 @@ func TestStates(t *testing.T) {
 	if (ExitStatus{Code: 3}).String() != "exit status 3" || (ExitStatus{Signal: 9}).String() != "signal 9 (SIGKILL)" || (ExitStatus{Signal: 9}).ExitCode() != 137 {
 		t.Error("ExitStatus")
 	}
-	if (process{}).alive() || (process{pid: os.Getpid(), startTime: 1}).alive() {
-		t.Error("a process of another time is alive")
-	}
-	_, start, err := stat(os.Getpid())
-	if err != nil || !(process{os.Getpid(), start}).alive() {
-		t.Error("this process is not alive", err)
-	}
 	t.Setenv("XDG_RUNTIME_DIR", "/x")
 	if want := map[bool]string{true: "/run/peapod", false: "/x/peapod"}[os.Geteuid() == 0]; DefaultRoot() != want || (&Runtime{}).root() != want {
 		t.Error(DefaultRoot())

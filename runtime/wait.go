@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/peapod/peapod/internal/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -44,7 +45,7 @@ func (c *Container) Wait(ctx context.Context) (ExitStatus, error) {
 		status, err := c.child.wait(ctx)
 		return status, wrap("wait for", c.ID(), err)
 	}
-	if err := c.process.wait(ctx); err != nil {
+	if err := waitProcess(ctx, c.process); err != nil {
 		return ExitStatus{}, wrap("wait for", c.ID(), err)
 	}
 	return ExitStatus{}, wrap("wait for", c.ID(), errNotChild)
@@ -171,9 +172,9 @@ func until(ctx context.Context, file *os.File, done func() (bool, error)) error 
 	return failed
 }
 
-// wait waits for the end of a process that is somebody else's child.
-func (p process) wait(ctx context.Context) error {
-	fd, err := p.open()
+// waitProcess waits for the end of a process that is somebody else's child.
+func waitProcess(ctx context.Context, id proc.ID) error {
+	fd, err := openProcess(id)
 	if errors.Is(err, ErrNotRunning) {
 		return nil
 	}
@@ -183,26 +184,14 @@ func (p process) wait(ctx context.Context) error {
 	unix.SetNonblock(fd, true)
 	f := os.NewFile(uintptr(fd), "pidfd")
 	defer f.Close()
-	return until(ctx, f, func() (bool, error) { return !p.alive(), nil })
+	return until(ctx, f, func() (bool, error) { return !id.Alive(), nil })
 }
 
-// open returns a pidfd that is surely of this process. The error is
-// ErrNotRunning when it has ended.
-func (p process) open() (int, error) {
-	if p.pid == 0 {
-		return -1, ErrNotRunning
+// openProcess returns a pidfd, or ErrNotRunning.
+func openProcess(id proc.ID) (int, error) {
+	fd, err := id.Open()
+	if errors.Is(err, proc.ErrEnded) {
+		err = ErrNotRunning
 	}
-	fd, err := unix.PidfdOpen(p.pid, 0)
-	if err == unix.ESRCH || err == unix.EINVAL {
-		return -1, ErrNotRunning
-	}
-	if err != nil {
-		return -1, fmt.Errorf("pidfd_open %d: %w", p.pid, err)
-	}
-	// Looked at after the descriptor was opened: it cannot be another's.
-	if !p.alive() {
-		unix.Close(fd)
-		return -1, ErrNotRunning
-	}
-	return fd, nil
+	return fd, err
 }
