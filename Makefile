@@ -5,8 +5,6 @@ DESTDIR ?=
 GO      ?= $(shell command -v go || echo /usr/local/go/bin/go)
 SUDO    := $(if $(filter 0,$(shell id -u)),,sudo)
 
-# The command line's documentation generator would cost 0.4 ms at each start.
-TAGS    := urfave_cli_no_docs
 # Without git, or outside of its own checkout, the version is a plain "devel".
 VERSION ?= $(shell git -c safe.directory='*' describe --tags --always --dirty 2>/dev/null | sed 's/^v//' | grep . || echo devel)
 LDFLAGS := -s -w -X main.version=$(VERSION)
@@ -24,7 +22,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 .DEFAULT_GOAL := build
 
 build:
-	$(GO) build -trimpath -tags $(TAGS) -ldflags "$(LDFLAGS)" -o bin/peapod ./cmd/peapod
+	$(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/peapod ./cmd/peapod
 
 # Runs two containers until Ctrl-C, which clears up.
 demo: build
@@ -36,18 +34,18 @@ demo: build
 test: build
 	@if [ "$$(id -u)" != 0 ]; then \
 		echo "make test: the tests make namespaces, mounts and cgroups and need root: sudo -E make test" >&2; exit 1; fi
-	$(GO) vet -tags $(TAGS) ./...
-	$(GO) test -p 1 -tags $(TAGS) ./...
+	$(GO) vet ./...
+	$(GO) test -p 1 ./...
 
 lint:
 	@files=$$(gofmt -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go')); \
 		if [ -n "$$files" ]; then echo "gofmt -w would change:" $$files >&2; exit 1; fi
-	GOARCH=amd64 $(GO) vet -tags $(TAGS) ./...
-	GOARCH=arm64 $(GO) vet -tags $(TAGS) ./...
-	$(GO) run $(STATICCHECK) -tags $(TAGS) ./...
+	GOARCH=amd64 $(GO) vet ./...
+	GOARCH=arm64 $(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
 
 bench: build
-	$(SUDO) $(GO) run -tags $(TAGS) ./integration/bench
+	$(SUDO) $(GO) run ./integration/bench
 
 install: build
 	install -D -m 755 bin/peapod $(DESTDIR)$(PREFIX)/bin/peapod

@@ -114,7 +114,7 @@ func prepare() error {
 	}
 	binary, probe = filepath.Join(scratch, "peapod"), filepath.Join(scratch, "probe")
 	for path, pkg := range map[string]string{binary: "../cmd/peapod", probe: "../runtime/testdata/probe"} {
-		build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", "urfave_cli_no_docs",
+		build := exec.Command("go", "build", "-trimpath", "-buildvcs=false",
 			"-ldflags", "-s -w -X main.version=0.0.0-test", "-o", path, pkg)
 		if out, err := build.CombinedOutput(); err != nil {
 			return fmt.Errorf("build %s: %w\n%s", pkg, err, out)

@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
+	"github.com/peapod/peapod/internal/cli"
 	"github.com/peapod/peapod/pod"
 	"github.com/peapod/peapod/runtime"
-	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 )
 
@@ -39,46 +41,26 @@ func (p *peapod) close() {
 
 // main parses the command line and does what it says.
 func (p *peapod) main(ctx context.Context, args []string) error {
-	only := ""
-	if n := skipFlags(p.globalFlags(), args); n < len(args) {
-		only = args[n]
-		if only == "run" {
-			p.expected.Expect() // before anything else is looked at
-		}
-	}
-	app := p.app(only)
-	args, path, err := arrange(app, args)
-	p.path = path
+	c, err := cli.Parse(p.program(), args)
+	p.path = c.Path
 	if err != nil {
 		return err
 	}
-	return app.RunContext(ctx, append([]string{app.Name}, args...))
-}
-
-// app is the whole command line, or what the command only needs of it.
-func (p *peapod) app(only string) *cli.App {
-	return &cli.App{
-		Name:      "peapod",
-		HelpName:  "peapod",
-		Usage:     "run containers and pods",
-		UsageText: "peapod [global options] COMMAND [options] [arguments]",
-		Description: `Container commands take OCI bundles, as runc does; "peapod pod" takes
-Kubernetes pod specs. "peapod COMMAND --help" says more about a command.
-
-Example: sudo peapod pod run examples/hello.json`,
-		Flags:                     p.globalFlags(),
-		Before:                    p.globals,
-		Commands:                  p.commands(only),
-		Action:                    func(c *cli.Context) error { return cli.ShowAppHelp(c) },
-		Writer:                    p.stdout,
-		ErrWriter:                 p.stderr,
-		HideVersion:               true,
-		HideHelpCommand:           true,
-		DisableSliceFlagSeparator: true,
-		OnUsageError:              usageError,
-		ExitErrHandler:            func(*cli.Context, error) {}, // main exits
-		CustomAppHelpTemplate:     appHelp,
+	switch {
+	case len(c.Path) == 0 && c.Bool("version"):
+		_, err := io.WriteString(p.stdout, versionText())
+		return err
+	case c.Help:
+		return c.WriteHelp(p.stdout)
 	}
+	if c.Command.Name == "run" && len(c.Path) == 1 {
+		p.expected.Expect() // before anything else is looked at
+	}
+	c.Context = ctx
+	if err := p.globals(c); err != nil {
+		return err
+	}
+	return c.Command.Action(c)
 }
 
 // The parts of the list of commands.
@@ -88,62 +70,49 @@ const (
 	otherCategory     = "Other"
 )
 
-// commands are all, or, where there is one, the one called only: to build the
-// rest would make each start some 0.03 ms longer.
-func (p *peapod) commands(only string) (list []*cli.Command) {
-	for _, c := range []struct {
-		name, category string
-		build          func() *cli.Command
-	}{
-		{"run", containerCategory, p.runCommand},
-		{"create", containerCategory, p.createCommand},
-		{"start", containerCategory, p.startCommand},
-		{"exec", containerCategory, p.execCommand},
-		{"kill", containerCategory, p.killCommand},
-		{"delete", containerCategory, p.deleteCommand},
-		{"state", containerCategory, p.stateCommand},
-		{"list", containerCategory, p.listCommand},
-		{"ps", containerCategory, p.psCommand},
-		{"spec", containerCategory, p.specCommand},
-		{"plan", containerCategory, p.planCommand},
-		{"pod", podCategory, p.podCommand},
-		{"completion", otherCategory, p.completionCommand},
-	} {
-		if c.name != only && only != "" {
-			continue
-		}
-		command := c.build()
-		command.Category = c.category
-		finish(command)
-		list = append(list, command)
+// program is the whole command line.
+func (p *peapod) program() *cli.Command {
+	return &cli.Command{
+		Name:      "peapod",
+		Usage:     "run containers and pods",
+		ArgsUsage: "[arguments]",
+		Description: `Container commands take OCI bundles, as runc does; "peapod pod" takes
+Kubernetes pod specs. "peapod COMMAND --help" says more about a command.
+
+Example: sudo peapod pod run examples/hello.json`,
+		Flags: p.globalFlags(),
+		Commands: slices.Concat(
+			category(containerCategory, p.runCommand(), p.createCommand(), p.startCommand(), p.execCommand(), p.killCommand(),
+				p.deleteCommand(), p.stateCommand(), p.listCommand(), p.psCommand(), p.specCommand(), p.planCommand()),
+			category(podCategory, p.podCommand()),
+			category(otherCategory, p.completionCommand()),
+		),
+		// runc's, and what people try.
+		Elsewhere: map[string]string{
+			"pause": "", "resume": "", "update": "", "events": "", "checkpoint": "", "restore": "", "features": "",
+			"version": "--version",
+		},
 	}
-	if len(list) == 0 {
-		return p.commands("")
-	}
-	return list
 }
 
-// finish sets what all commands have in common.
-func finish(c *cli.Command) {
-	c.HideHelpCommand = true
-	c.OnUsageError = usageError
-	c.CustomHelpTemplate = commandHelp
-	for _, sub := range c.Subcommands {
-		finish(sub)
+func category(name string, commands ...*cli.Command) []*cli.Command {
+	for _, c := range commands {
+		c.Category = name
 	}
+	return commands
 }
 
 func (p *peapod) globalFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "root", EnvVars: []string{"PEAPOD_ROOT"}, Usage: "keep the state in `DIR`", Value: runtime.DefaultRoot(), DefaultText: "/run/peapod, or $XDG_RUNTIME_DIR/peapod if not root"},
-		&cli.StringFlag{Name: "data", EnvVars: []string{"PEAPOD_DATA"}, Usage: "keep logs and volumes of pods in `DIR`", Value: pod.DefaultData},
-		&cli.StringFlag{Name: "log", Usage: "write errors and warnings to `FILE` too"},
-		&cli.StringFlag{Name: "log-format", Value: "text", Usage: "of --log: `FORMAT` text or json"},
-		&cli.BoolFlag{Name: "debug", Usage: "log what is done"},
-		&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print the version"},
+		{Kind: cli.String, Name: "root", Env: "PEAPOD_ROOT", Usage: "keep the state in `DIR`", Value: runtime.DefaultRoot(), DefaultText: "/run/peapod, or $XDG_RUNTIME_DIR/peapod if not root"},
+		{Kind: cli.String, Name: "data", Env: "PEAPOD_DATA", Usage: "keep logs and volumes of pods in `DIR`", Value: pod.DefaultData},
+		{Kind: cli.String, Name: "log", Usage: "write errors and warnings to `FILE` too"},
+		{Kind: cli.String, Name: "log-format", Value: "text", Usage: "of --log: `FORMAT` text or json"},
+		{Name: "debug", Usage: "log what is done"},
+		{Name: "version", Short: "v", Usage: "print the version"},
 		// Engines pass these to any runtime.
-		&cli.BoolFlag{Name: "systemd-cgroup", Hidden: true},
-		&cli.StringFlag{Name: "rootless", Value: "auto", Hidden: true},
+		{Name: "systemd-cgroup", Hidden: true},
+		{Kind: cli.String, Name: "rootless", Value: "auto", Hidden: true},
 	}
 }
 
@@ -158,14 +127,6 @@ func (p *peapod) globals(c *cli.Context) error {
 		return fmt.Errorf("--rootless %s: containers need root for now: give auto or false", c.String("rootless"))
 	}
 	return p.openLog(c.String("log"), c.String("log-format"), c.Bool("debug"))
-}
-
-// defaultRoot is the state directory where --root is not given.
-func (p *peapod) defaultRoot() string {
-	if dir := os.Getenv("PEAPOD_ROOT"); dir != "" {
-		return dir
-	}
-	return runtime.DefaultRoot()
 }
 
 // runtime is where the containers are.

@@ -4,10 +4,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sort"
 	"strings"
 
-	"github.com/urfave/cli/v2"
+	"github.com/peapod/peapod/internal/cli"
 )
 
 // completionFlag, as the last word, asks for what the word before it may be
@@ -23,7 +22,7 @@ func (p *peapod) completionCommand() *cli.Command {
 
 Example: source <(peapod completion bash)`,
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 1, 1); err != nil {
+			if err := c.NeedArgs(1, 1); err != nil {
 				return err
 			}
 			script, ok := completionScripts[c.Args().First()]
@@ -66,103 +65,16 @@ complete -c peapod -a '(__peapod_complete)'
 
 // complete returns what the last of words may be. Nothing means: a file.
 func (p *peapod) complete(words []string) []string {
-	if len(words) == 0 {
-		words = []string{""}
-	}
-	app := p.app("")
-	commands, flags := app.Commands, app.Flags
-	before, last := words[:len(words)-1], words[len(words)-1]
-	var path []string
-	for {
-		if root := valueOf(before, "--root"); root != "" && len(path) == 0 {
-			p.root = root
-		}
-		n := skipFlags(flags, before)
-		if n > 0 && n == len(before) && wantsValue(flags, before[n-1]) {
-			return nil
-		}
-		before = before[n:]
-		if len(before) == 0 {
-			return starting(last, completions(commands, flags, last))
-		}
-		c := find(commands, before[0])
-		if c == nil {
-			return nil
-		}
-		path, before = append(path, c.Name), before[1:]
-		commands, flags = c.Subcommands, c.Flags
-		if len(commands) == 0 {
-			return starting(last, p.leafCompletions(path, c, before, last))
-		}
-	}
-}
-
-func valueOf(words []string, flag string) string {
-	for i, w := range words {
-		if v, ok := strings.CutPrefix(w, flag+"="); ok {
-			return v
-		}
-		if w == flag && i+1 < len(words) {
-			return words[i+1]
-		}
-	}
-	return ""
-}
-
-// completions are the options when last begins like one, else the commands.
-func completions(commands []*cli.Command, flags []cli.Flag, last string) (list []string) {
-	if strings.HasPrefix(last, "-") {
-		return flagNames(flags)
-	}
-	for _, c := range commands {
-		if !c.Hidden {
-			list = append(list, c.Name)
-		}
-	}
-	return list
-}
-
-func flagNames(flags []cli.Flag) []string {
-	list := []string{"--help"}
-	for _, f := range flags {
-		if v, ok := f.(cli.VisibleFlag); ok && v.IsVisible() {
-			list = append(list, dashed(f.Names()[0]))
-		}
-	}
-	return list
-}
-
-// leafCompletions are those behind a command that has no others below it.
-func (p *peapod) leafCompletions(path []string, c *cli.Command, before []string, last string) []string {
-	given := 0
-	for len(before) > 0 {
-		_, n := option(c.Flags, before)
-		if n == 1 && len(before) == 1 && wantsValue(c.Flags, before[0]) {
-			return nil // an option's value
-		}
-		if n == 0 {
-			given, n = given+1, 1
-		}
-		before = before[n:]
-	}
-	leading, stops := verbatim[strings.Join(path, " ")]
-	switch {
-	case stops && given >= leading:
-		return nil // a command in the container
-	case strings.HasPrefix(last, "-"):
-		return flagNames(c.Flags)
-	case given > 0:
-		return nil
-	}
-	return p.arguments(path, c)
+	return cli.Complete(p.program(), words, p.arguments)
 }
 
 // arguments are the names that a command takes: ids, pods, shells.
-func (p *peapod) arguments(path []string, c *cli.Command) []string {
-	switch argument, _, _ := strings.Cut(c.ArgsUsage, " "); {
-	case c.Name == "completion":
+func (p *peapod) arguments(c *cli.Context) []string {
+	p.root = c.String("root")
+	switch argument, _, _ := strings.Cut(c.Command.ArgsUsage, " "); {
+	case c.Command.Name == "completion":
 		return []string{"bash", "zsh", "fish"}
-	case argument == "ID" && c.Name != "create" && c.Name != "run":
+	case argument == "ID" && c.Command.Name != "create" && c.Command.Name != "run":
 		return p.registered("containers")
 	case strings.HasPrefix(argument, "POD"):
 		return p.registered("pods")
@@ -173,23 +85,9 @@ func (p *peapod) arguments(path []string, c *cli.Command) []string {
 // registered lists the containers or pods by the names of their directories:
 // nobody else can read more of them.
 func (p *peapod) registered(kind string) (names []string) {
-	root := p.root
-	if root == "" {
-		root = p.defaultRoot()
-	}
-	entries, _ := os.ReadDir(filepath.Join(root, kind))
+	entries, _ := os.ReadDir(filepath.Join(p.root, kind))
 	for _, e := range entries {
 		names = append(names, e.Name())
 	}
 	return names
-}
-
-func starting(prefix string, list []string) (matching []string) {
-	for _, s := range list {
-		if strings.HasPrefix(s, prefix) {
-			matching = append(matching, s)
-		}
-	}
-	sort.Strings(matching)
-	return matching
 }

@@ -3,8 +3,8 @@ package main
 import (
 	"context"
 
+	"github.com/peapod/peapod/internal/cli"
 	"github.com/peapod/peapod/runtime"
-	"github.com/urfave/cli/v2"
 )
 
 func (p *peapod) createCommand() *cli.Command {
@@ -24,18 +24,18 @@ Example: peapod create --bundle ./web web1 && peapod start web1`,
 // bundleFlags are those of create and run.
 func bundleFlags() []cli.Flag {
 	return append([]cli.Flag{
-		&cli.StringFlag{Name: "bundle", Aliases: []string{"b"}, Usage: "the `DIR` of the bundle", Value: ".", DefaultText: "the working directory"},
-		&cli.BoolFlag{Name: "no-pivot", Usage: "use chroot in place of pivot_root (a host whose root is a ramdisk)"},
-		&cli.BoolFlag{Name: "no-new-keyring", Usage: "keep the caller's session keyring"},
+		{Kind: cli.String, Name: "bundle", Short: "b", Usage: "the `DIR` of the bundle", Value: ".", DefaultText: "the working directory"},
+		{Name: "no-pivot", Usage: "use chroot in place of pivot_root (a host whose root is a ramdisk)"},
+		{Name: "no-new-keyring", Usage: "keep the caller's session keyring"},
 	}, processFlags()...)
 }
 
 // processFlags are those of create, run and exec.
 func processFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "console-socket", Usage: "send the terminal's master over the unix socket `PATH`"},
-		&cli.StringFlag{Name: "pid-file", Usage: "write the process's pid to `FILE`"},
-		&cli.IntFlag{Name: "preserve-fds", Usage: "pass `N` more descriptors, from 3 (or behind $LISTEN_FDS) on"},
+		{Kind: cli.String, Name: "console-socket", Usage: "send the terminal's master over the unix socket `PATH`"},
+		{Kind: cli.String, Name: "pid-file", Usage: "write the process's pid to `FILE`"},
+		{Kind: cli.Int, Name: "preserve-fds", Usage: "pass `N` more descriptors, from 3 (or behind $LISTEN_FDS) on"},
 	}
 }
 
@@ -56,7 +56,7 @@ func (p *peapod) create(c *cli.Context) error {
 
 // createOptions are what the flags of create and run say, but for the streams.
 func (p *peapod) createOptions(c *cli.Context) (*runtime.CreateOptions, error) {
-	if err := needArgs(c, 1, 1); err != nil {
+	if err := c.NeedArgs(1, 1); err != nil {
 		return nil, err
 	}
 	if err := checkID(c.Args().First()); err != nil {
@@ -88,7 +88,7 @@ func (p *peapod) startCommand() *cli.Command {
 
 Example: peapod create --bundle ./web web1 && peapod start web1`,
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 1, 1); err != nil {
+			if err := c.NeedArgs(1, 1); err != nil {
 				return err
 			}
 			container, err := p.load(c)

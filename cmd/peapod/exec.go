@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/internal/cli"
 	"github.com/peapod/peapod/runtime"
-	"github.com/urfave/cli/v2"
 )
 
 func (p *peapod) execCommand() *cli.Command {
@@ -23,25 +23,26 @@ signal that ended it, or 255 when it could not be executed.
 
 Example: peapod exec -t --env TERM=xterm web1 sh -l`,
 		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "cwd", Usage: "working `DIR` in the container"},
-			&cli.StringSliceFlag{Name: "env", KeepSpace: true, Aliases: []string{"e"}, Usage: "set `NAME=VALUE`; may be repeated"},
-			&cli.BoolFlag{Name: "tty", Aliases: []string{"t"}, Usage: "give it a terminal"},
-			&cli.StringFlag{Name: "user", Aliases: []string{"u"}, Usage: "be `UID[:GID]`"},
-			&cli.StringSliceFlag{Name: "additional-gids", Aliases: []string{"g"}, Usage: "be of the group `GID` too; may be repeated"},
-			&cli.StringFlag{Name: "process", Aliases: []string{"p"}, Usage: "take the whole process from the JSON `FILE` (-: standard input)"},
-			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "do not wait"},
-			&cli.StringSliceFlag{Name: "cap", Aliases: []string{"c"}, Usage: "have the capability `CAP` too; may be repeated"},
-			&cli.BoolFlag{Name: "no-new-privs", Usage: "set no_new_privs"},
-			&cli.StringFlag{Name: "apparmor", Hidden: true},
-			&cli.StringFlag{Name: "process-label", Hidden: true},
-			&cli.BoolFlag{Name: "ignore-paused", Usage: "in a paused container too"},
+			{Kind: cli.String, Name: "cwd", Usage: "working `DIR` in the container"},
+			{Kind: cli.Strings, Name: "env", Short: "e", Usage: "set `NAME=VALUE`; may be repeated"},
+			{Name: "tty", Short: "t", Usage: "give it a terminal"},
+			{Kind: cli.String, Name: "user", Short: "u", Usage: "be `UID[:GID]`"},
+			{Kind: cli.Strings, Name: "additional-gids", Short: "g", Usage: "be of the group `GID` too; may be repeated"},
+			{Kind: cli.String, Name: "process", Short: "p", Usage: "take the whole process from the JSON `FILE` (-: standard input)"},
+			{Name: "detach", Short: "d", Usage: "do not wait"},
+			{Kind: cli.Strings, Name: "cap", Short: "c", Usage: "have the capability `CAP` too; may be repeated"},
+			{Name: "no-new-privs", Usage: "set no_new_privs"},
+			{Kind: cli.String, Name: "apparmor", Hidden: true},
+			{Kind: cli.String, Name: "process-label", Hidden: true},
+			{Name: "ignore-paused", Usage: "in a paused container too"},
 		}, processFlags()...),
-		Action: p.exec,
+		Verbatim: 1,
+		Action:   p.exec,
 	}
 }
 
 func (p *peapod) exec(c *cli.Context) error {
-	if err := needArgs(c, 1, -1); err != nil {
+	if err := c.NeedArgs(1, -1); err != nil {
 		return err
 	}
 	var signals *signals
@@ -107,7 +108,7 @@ func execProcess(c *cli.Context, own *specs.Process) (*specs.Process, error) {
 	process.Args = c.Args().Tail()
 	process.Terminal = c.Bool("tty")
 	process.ConsoleSize = nil
-	process.Env = append(process.Env[:len(process.Env):len(process.Env)], c.StringSlice("env")...)
+	process.Env = append(process.Env[:len(process.Env):len(process.Env)], c.Strings("env")...)
 	if cwd := c.String("cwd"); cwd != "" {
 		process.Cwd = cwd
 	}
@@ -125,12 +126,12 @@ func execProcess(c *cli.Context, own *specs.Process) (*specs.Process, error) {
 			return nil, err
 		}
 	}
-	groups, err := parseGroups(c.StringSlice("additional-gids"))
+	groups, err := parseGroups(c.Strings("additional-gids"))
 	if err != nil {
 		return nil, err
 	}
 	process.User.AdditionalGids = append(process.User.AdditionalGids[:len(process.User.AdditionalGids):len(process.User.AdditionalGids)], groups...)
-	process.Capabilities = withCapabilities(process.Capabilities, c.StringSlice("cap"))
+	process.Capabilities = withCapabilities(process.Capabilities, c.Strings("cap"))
 	return &process, nil
 }
 

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/urfave/cli/v2"
+	"github.com/peapod/peapod/internal/cli"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -73,8 +73,8 @@ func TestHelpOfEach(t *testing.T) {
 					t.Errorf("peapod %s: long line %q", strings.Join(args, " "), line)
 				}
 			}
-			each(args, c.Subcommands)
+			each(args, c.Commands)
 		}
 	}
-	each(nil, newPeapod().app("").Commands)
+	each(nil, newPeapod().program().Commands)
 }

@@ -5,8 +5,8 @@ import (
 	"fmt"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/internal/cli"
 	"github.com/peapod/peapod/runtime"
-	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 )
 
@@ -19,14 +19,14 @@ func (p *peapod) killCommand() *cli.Command {
 
 Example: peapod kill web1 HUP`,
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "to all processes of the container"},
+			{Name: "all", Short: "a", Usage: "to all processes of the container"},
 		},
 		Action: p.kill,
 	}
 }
 
 func (p *peapod) kill(c *cli.Context) error {
-	if err := needArgs(c, 1, 2); err != nil {
+	if err := c.NeedArgs(1, 2); err != nil {
 		return err
 	}
 	signal := unix.SIGTERM
@@ -71,14 +71,14 @@ func (p *peapod) deleteCommand() *cli.Command {
 
 Example: peapod delete web1`,
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "end it first where it runs; fine where there is none"},
+			{Name: "force", Short: "f", Usage: "end it first where it runs; fine where there is none"},
 		},
 		Action: p.delete,
 	}
 }
 
 func (p *peapod) delete(c *cli.Context) error {
-	if err := needArgs(c, 1, 1); err != nil {
+	if err := c.NeedArgs(1, 1); err != nil {
 		return err
 	}
 	force := c.Bool("force")

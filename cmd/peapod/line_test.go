@@ -6,48 +6,6 @@ import (
 	"testing"
 )
 
-func TestArrange(t *testing.T) {
-	for in, want := range map[string]string{
-		"":                                    "",
-		"list":                                "list --",
-		"--root /r list -q":                   "--root /r list --quiet --",
-		"--root=/r --debug list":              "--root=/r --debug list --",
-		"delete ID --force":                   "delete --force -- ID",
-		"kill ID KILL -a":                     "kill --all -- ID KILL",
-		"run ID -b /b -d":                     "run --bundle /b --detach -- ID",
-		"run -db /b ID":                       "run --detach --bundle /b -- ID",
-		"run -b=/b ID":                        "run --bundle=/b -- ID",
-		"run -- -d":                           "run -- -d",
-		"run --nope ID":                       "run --nope -- ID",
-		"run -bd /b":                          "run -bd -- /b", // b needs a value of its own
-		"exec ID ls -t --help":                "exec -- ID ls -t --help",
-		"exec -e A=1 --env B=2 ID -- ls -- x": "exec --env A=1 --env B=2 -- ID ls -- x",
-		"ps -f json ID":                       "ps --format json -- ID",
-		"ps ID -f x":                          "ps -- ID -f x",
-		"exec -t ID -t":                       "exec --tty -- ID -t",
-		"exec -p f ID":                        "exec --process f -- ID",
-		"pod run F -d --name x":               "pod run --detach --name x -- F",
-		"pod exec -it P sh -c x":              "pod exec --stdin --tty -- P sh -c x",
-		"pod exec P -c kv -- sh -c x":         "pod exec --container kv -- P sh -c x",
-		"pod logs P -fn 3":                    "pod logs --follow --tail 3 -- P",
-		"pod stop -t -1 P":                    "pod stop --time -1 -- P",
-		"help exec":                           "exec --help",
-		"help":                                "--help",
-		"help pod run":                        "pod run --help",
-		"help pod":                            "pod --help",
-		"help run ID --detach":                "run --help",
-		"help help":                           "--help",
-		"help --help":                         "--help",
-		"--root /r help list":                 "--root /r list --help",
-		"pod logs P --tail":                   "pod logs --tail",
-	} {
-		line, _, err := arrange(newPeapod().app(""), strings.Fields(in))
-		if got := strings.Join(line, " "); got != want || err != nil {
-			t.Errorf("%s:\n got %s (%v)\nwant %s", in, got, err, want)
-		}
-	}
-}
-
 func TestUnknownNames(t *testing.T) {
 	for in, want := range map[string]string{
 		"lsit":                    `there is no command "lsit": did you mean list? (peapod --help lists them)`,

@@ -6,8 +6,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/peapod/peapod/internal/cli"
 	"github.com/peapod/peapod/runtime"
-	"github.com/urfave/cli/v2"
 )
 
 // containerState is how runc prints a container.
@@ -49,7 +49,7 @@ container is 0.
 
 Example: peapod state web1`,
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 1, 1); err != nil {
+			if err := c.NeedArgs(1, 1); err != nil {
 				return err
 			}
 			container, err := p.load(c)
@@ -72,15 +72,15 @@ func (p *peapod) listCommand() *cli.Command {
 		Usage:       "list the containers",
 		Description: "Example: peapod list --format json",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Value: "table", Usage: "`FORMAT` table or json"},
-			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print ids only"},
+			{Kind: cli.String, Name: "format", Short: "f", Value: "table", Usage: "`FORMAT` table or json"},
+			{Name: "quiet", Short: "q", Usage: "print ids only"},
 		},
 		Action: p.list,
 	}
 }
 
 func (p *peapod) list(c *cli.Context) error {
-	if err := needArgs(c, 0, 0); err != nil {
+	if err := c.NeedArgs(0, 0); err != nil {
 		return err
 	}
 	format := c.String("format")

@@ -34,8 +34,6 @@ func run(args []string) int {
 			return 0
 		case "demo":
 			return demoMain(args[1:])
-		case "--help", "-h":
-			args = []string{"help"}
 		}
 	}
 	p := newPeapod()

@@ -3,8 +3,8 @@ package main
 import (
 	"fmt"
 
+	"github.com/peapod/peapod/internal/cli"
 	"github.com/peapod/peapod/runtime"
-	"github.com/urfave/cli/v2"
 )
 
 func (p *peapod) planCommand() *cli.Command {
@@ -18,12 +18,12 @@ Nothing is made or opened, and no privilege is needed.
 
 Example: peapod plan ./web`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "id", Value: "ID", Usage: "plan it for the container `ID`"},
-			&cli.BoolFlag{Name: "no-pivot", Usage: "as for run"},
-			&cli.BoolFlag{Name: "no-new-keyring", Usage: "as for run"},
+			{Kind: cli.String, Name: "id", Value: "ID", Usage: "plan it for the container `ID`"},
+			{Name: "no-pivot", Usage: "as for run"},
+			{Name: "no-new-keyring", Usage: "as for run"},
 		},
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 0, 1); err != nil {
+			if err := c.NeedArgs(0, 1); err != nil {
 				return err
 			}
 			bundle := "."

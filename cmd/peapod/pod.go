@@ -7,8 +7,8 @@ import (
 	"os"
 	"strings"
 
+	"github.com/peapod/peapod/internal/cli"
 	"github.com/peapod/peapod/pod"
-	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 )
 
@@ -19,10 +19,12 @@ func (p *peapod) podCommand() *cli.Command {
 		Description: `A pod is described by a Kubernetes v1 Pod in JSON or YAML.
 
 Example: peapod pod run -d examples/hello.json && peapod pod ps`,
-		Subcommands: []*cli.Command{
+		Commands: []*cli.Command{
 			p.podRunCommand(), p.podPsCommand(), p.podInspectCommand(), p.podLogsCommand(), p.podExecCommand(),
 			p.podStopCommand(), p.podRmCommand(), p.podWaitCommand(), p.podPortCommand(),
 		},
+		// Docker's and kubectl's.
+		Elsewhere: map[string]string{"list": "ps", "ls": "ps", "get": "ps", "delete": "rm", "describe": "inspect", "kill": "stop"},
 	}
 }
 
@@ -93,11 +95,11 @@ func parseEnv(list []string, env func(string) (string, bool)) ([]string, error) 
 
 // eachPod calls f with each argument, and goes on after errors.
 func eachPod(c *cli.Context, f func(name string) error) error {
-	if err := needArgs(c, 1, -1); err != nil {
+	if err := c.NeedArgs(1, -1); err != nil {
 		return err
 	}
 	var errs []error
-	for _, name := range c.Args().Slice() {
+	for _, name := range c.Args() {
 		errs = append(errs, f(name))
 	}
 	return podError(errors.Join(errs...))

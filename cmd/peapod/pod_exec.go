@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/peapod/peapod/internal/cli"
 	"github.com/peapod/peapod/runtime"
-	"github.com/urfave/cli/v2"
 )
 
 func (p *peapod) podExecCommand() *cli.Command {
@@ -19,19 +19,21 @@ that ended it, 127 where it was not found, 126 where it could not be executed.
 
 Example: peapod pod exec -c web hello -- /bin/peapod demo env`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "container", Aliases: []string{"c"}, Usage: "in this `CONTAINER`", DefaultText: "the first"},
-			&cli.BoolFlag{Name: "stdin", Aliases: []string{"i"}, Usage: "pass the standard input on"},
-			&cli.BoolFlag{Name: "tty", Aliases: []string{"t"}, Usage: "give it a terminal"},
-			&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, KeepSpace: true, Usage: "set `NAME=VALUE`; may be repeated"},
-			&cli.StringFlag{Name: "user", Aliases: []string{"u"}, Usage: "be `UID[:GID]`"},
-			&cli.StringFlag{Name: "workdir", Aliases: []string{"w"}, Usage: "working `DIR` in the container"},
+			{Kind: cli.String, Name: "container", Short: "c", Usage: "in this `CONTAINER`", DefaultText: "the first"},
+			{Name: "stdin", Short: "i", Usage: "pass the standard input on"},
+			{Name: "tty", Short: "t", Usage: "give it a terminal"},
+			{Kind: cli.Strings, Name: "env", Short: "e", Usage: "set `NAME=VALUE`; may be repeated"},
+			{Kind: cli.String, Name: "user", Short: "u", Usage: "be `UID[:GID]`"},
+			{Kind: cli.String, Name: "workdir", Short: "w", Usage: "working `DIR` in the container"},
 		},
-		Action: p.podExec,
+		Verbatim: 1,
+		Late:     true,
+		Action:   p.podExec,
 	}
 }
 
 func (p *peapod) podExec(c *cli.Context) error {
-	if err := needArgs(c, 2, -1); err != nil {
+	if err := c.NeedArgs(2, -1); err != nil {
 		return err
 	}
 	container, err := p.store().Container(c.Args().First(), c.String("container"))
@@ -40,7 +42,7 @@ func (p *peapod) podExec(c *cli.Context) error {
 	}
 	process := *container.Spec().Process
 	process.Args, process.Terminal, process.ConsoleSize = c.Args().Tail(), c.Bool("tty"), nil
-	env, err := parseEnv(c.StringSlice("env"), os.LookupEnv)
+	env, err := parseEnv(c.Strings("env"), os.LookupEnv)
 	if err != nil {
 		return err
 	}

@@ -7,8 +7,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/peapod/peapod/internal/cli"
 	"github.com/peapod/peapod/pod"
-	"github.com/urfave/cli/v2"
 )
 
 func (p *peapod) podPsCommand() *cli.Command {
@@ -17,15 +17,15 @@ func (p *peapod) podPsCommand() *cli.Command {
 		Usage:       "list the pods",
 		Description: "Example: peapod pod ps -o wide",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "table", Usage: "`FORMAT` table, wide or json"},
-			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print names only"},
+			{Kind: cli.String, Name: "output", Short: "o", Value: "table", Usage: "`FORMAT` table, wide or json"},
+			{Name: "quiet", Short: "q", Usage: "print names only"},
 		},
 		Action: p.podPs,
 	}
 }
 
 func (p *peapod) podPs(c *cli.Context) error {
-	if err := needArgs(c, 0, 0); err != nil {
+	if err := c.NeedArgs(0, 0); err != nil {
 		return err
 	}
 	format := c.String("output")
@@ -177,7 +177,7 @@ func (p *peapod) podInspectCommand() *cli.Command {
 
 Example: peapod pod inspect hello`,
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 1, 1); err != nil {
+			if err := c.NeedArgs(1, 1); err != nil {
 				return err
 			}
 			r, err := p.store().Get(c.Args().First())

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"os/signal"
 
+	"github.com/peapod/peapod/internal/cli"
 	"github.com/peapod/peapod/pod"
-	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 )
 
@@ -21,17 +21,17 @@ are several.
 
 Example: peapod pod logs -f --tail 20 -c web hello`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "container", Aliases: []string{"c"}, Usage: "of this `CONTAINER` only"},
-			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "go on until the pod has ended"},
-			&cli.IntFlag{Name: "tail", Aliases: []string{"n"}, Value: -1, DefaultText: "all", Usage: "the last `N` lines of each container"},
-			&cli.BoolFlag{Name: "timestamps", Usage: "begin each line with its time"},
+			{Kind: cli.String, Name: "container", Short: "c", Usage: "of this `CONTAINER` only"},
+			{Name: "follow", Short: "f", Usage: "go on until the pod has ended"},
+			{Kind: cli.Int, Name: "tail", Short: "n", Value: "-1", DefaultText: "all", Usage: "the last `N` lines of each container"},
+			{Name: "timestamps", Usage: "begin each line with its time"},
 		},
 		Action: p.podLogs,
 	}
 }
 
 func (p *peapod) podLogs(c *cli.Context) error {
-	if err := needArgs(c, 1, 1); err != nil {
+	if err := c.NeedArgs(1, 1); err != nil {
 		return err
 	}
 	if tail := c.Int("tail"); c.IsSet("tail") && tail < 0 {

@@ -5,8 +5,8 @@ import (
 	"net"
 	"strconv"
 
+	"github.com/peapod/peapod/internal/cli"
 	"github.com/peapod/peapod/pod"
-	"github.com/urfave/cli/v2"
 )
 
 func (p *peapod) podPortCommand() *cli.Command {
@@ -24,7 +24,7 @@ Example: curl http://$(peapod pod port hello http)/`,
 }
 
 func (p *peapod) podPort(c *cli.Context) error {
-	if err := needArgs(c, 1, 2); err != nil {
+	if err := c.NeedArgs(1, 2); err != nil {
 		return err
 	}
 	r, err := p.store().Get(c.Args().First())

@@ -7,8 +7,8 @@ import (
 	"os"
 	"os/signal"
 
+	"github.com/peapod/peapod/internal/cli"
 	"github.com/peapod/peapod/pod"
-	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 )
 
@@ -26,17 +26,17 @@ returns when all containers run.
 
 Example: peapod pod run --name hi --env GREETING=hello examples/hello.json`,
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "return when it runs"},
-			&cli.StringFlag{Name: "name", Usage: "call the pod `NAME`"},
-			&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, KeepSpace: true, Usage: "set `NAME=VALUE` in all containers; may be repeated"},
-			&cli.StringSliceFlag{Name: "arg", KeepSpace: true, Usage: "append an argument: `CONTAINER=ARG`; may be repeated"},
+			{Name: "detach", Short: "d", Usage: "return when it runs"},
+			{Kind: cli.String, Name: "name", Usage: "call the pod `NAME`"},
+			{Kind: cli.Strings, Name: "env", Short: "e", Usage: "set `NAME=VALUE` in all containers; may be repeated"},
+			{Kind: cli.Strings, Name: "arg", Usage: "append an argument: `CONTAINER=ARG`; may be repeated"},
 		},
 		Action: p.podRun,
 	}
 }
 
 func (p *peapod) podRun(c *cli.Context) error {
-	if err := needArgs(c, 1, 1); err != nil {
+	if err := c.NeedArgs(1, 1); err != nil {
 		return err
 	}
 	if c.IsSet("name") && c.String("name") == "" {
@@ -48,10 +48,10 @@ func (p *peapod) podRun(c *cli.Context) error {
 	}
 	p.log.Debug("run a pod", "spec", file, "name", c.String("name"), "detach", c.Bool("detach"), "root", p.root, "data", p.data)
 	o := pod.Options{Store: *p.store(), Name: c.String("name")}
-	if o.Args, err = parseArgs(c.StringSlice("arg")); err != nil {
+	if o.Args, err = parseArgs(c.Strings("arg")); err != nil {
 		return err
 	}
-	if o.Env, err = parseEnv(c.StringSlice("env"), os.LookupEnv); err != nil {
+	if o.Env, err = parseEnv(c.Strings("env"), os.LookupEnv); err != nil {
 		return err
 	}
 	if o.Builtin, err = os.Executable(); err != nil {

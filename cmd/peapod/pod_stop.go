@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/peapod/peapod/internal/cli"
 	"github.com/peapod/peapod/pod"
-	"github.com/urfave/cli/v2"
 )
 
 func (p *peapod) podStopCommand() *cli.Command {
@@ -21,7 +21,7 @@ One that has ended already stays as it is.
 
 Example: peapod pod stop -t 5 hello`,
 		Flags: []cli.Flag{
-			&cli.Float64Flag{Name: "time", Aliases: []string{"t"}, Value: -1, DefaultText: "terminationGracePeriodSeconds of the spec", Usage: "kill after `SECONDS`"},
+			{Kind: cli.Float, Name: "time", Short: "t", Value: "-1", DefaultText: "terminationGracePeriodSeconds of the spec", Usage: "kill after `SECONDS`"},
 		},
 		Action: p.podStop,
 	}
@@ -29,7 +29,7 @@ Example: peapod pod stop -t 5 hello`,
 
 func (p *peapod) podStop(c *cli.Context) error {
 	grace := time.Duration(-1)
-	if seconds := c.Float64("time"); c.IsSet("time") {
+	if seconds := c.Float("time"); c.IsSet("time") {
 		if !(seconds >= 0 && seconds <= maxGrace) { // NaN is neither
 			return fmt.Errorf("pod stop: --time %v: give seconds, 0 or more", seconds)
 		}
@@ -37,7 +37,7 @@ func (p *peapod) podStop(c *cli.Context) error {
 	}
 	return eachPod(c, func(name string) error {
 		defer p.explainWait(name, grace)()
-		p.log.Debug("stop a pod", "pod", name, "seconds", c.Float64("time"))
+		p.log.Debug("stop a pod", "pod", name, "seconds", c.Float("time"))
 		err := p.store().Stop(c.Context, name, grace)
 		if errors.Is(err, pod.ErrNotRunning) {
 			fmt.Fprintf(p.stderr, "peapod: pod %s has ended already\n", name)
@@ -81,7 +81,7 @@ has left is cleared up.
 
 Example: peapod pod rm -f hello`,
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "end those that run; fine where there is none"},
+			{Name: "force", Short: "f", Usage: "end those that run; fine where there is none"},
 		},
 		Action: func(c *cli.Context) error {
 			return eachPod(c, func(name string) error {
@@ -105,7 +105,7 @@ when none did before the pod was stopped (peapod pod stop).
 
 Example: peapod pod wait hello && echo done`,
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 1, 1); err != nil {
+			if err := c.NeedArgs(1, 1); err != nil {
 				return err
 			}
 			code, err := p.store().Wait(c.Context, c.Args().First())

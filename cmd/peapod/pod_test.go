@@ -218,13 +218,3 @@ func TestLogFormats(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
-
-func FuzzArrange(f *testing.F) {
-	f.Add("pod exec -it P -c x -- y")
-	f.Fuzz(func(t *testing.T, s string) {
-		line, _, err := arrange(newPeapod().app(""), strings.Fields(s))
-		if err == nil && len(line) > 3*len(s)+10 {
-			t.Errorf("%q: %q", s, line)
-		}
-	})
-}

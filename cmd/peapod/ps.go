@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/urfave/cli/v2"
+	"github.com/peapod/peapod/internal/cli"
 )
 
 func (p *peapod) psCommand() *cli.Command {
@@ -22,14 +22,15 @@ given; its output must have a column PID.
 
 Example: peapod ps web1 -o pid,rss,args`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Value: "table", Usage: "`FORMAT` table or json"},
+			{Kind: cli.String, Name: "format", Short: "f", Value: "table", Usage: "`FORMAT` table or json"},
 		},
-		Action: p.ps,
+		Verbatim: 1,
+		Action:   p.ps,
 	}
 }
 
 func (p *peapod) ps(c *cli.Context) error {
-	if err := needArgs(c, 1, -1); err != nil {
+	if err := c.NeedArgs(1, -1); err != nil {
 		return err
 	}
 	container, err := p.load(c)

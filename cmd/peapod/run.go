@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/peapod/peapod/internal/cli"
 	"github.com/peapod/peapod/runtime"
-	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,9 +20,9 @@ container could not be run.
 
 Example: peapod run --bundle ./web web1`,
 		Flags: append([]cli.Flag{
-			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "do not wait"},
-			&cli.BoolFlag{Name: "keep", Usage: "do not delete the container when it has ended"},
-			&cli.BoolFlag{Name: "no-subreaper", Hidden: true}, // nothing is reaped but the container's process
+			{Name: "detach", Short: "d", Usage: "do not wait"},
+			{Name: "keep", Usage: "do not delete the container when it has ended"},
+			{Name: "no-subreaper", Hidden: true}, // nothing is reaped but the container's process
 		}, bundleFlags()...),
 		Action: p.run,
 	}

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"github.com/urfave/cli/v2"
+	"github.com/peapod/peapod/internal/cli"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,10 +22,10 @@ may do little. Edit it to taste. An existing file is left alone.
 
 Example: mkdir -p web/rootfs && peapod spec --bundle web`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "bundle", Aliases: []string{"b"}, Value: ".", DefaultText: "the working directory", Usage: "the `DIR` to write to"},
+			{Kind: cli.String, Name: "bundle", Short: "b", Value: ".", DefaultText: "the working directory", Usage: "the `DIR` to write to"},
 		},
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 0, 0); err != nil {
+			if err := c.NeedArgs(0, 0); err != nil {
 				return err
 			}
 			return writeSpec(filepath.Join(c.String("bundle"), "config.json"))

@@ -8,8 +8,8 @@ import (
 	"strconv"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/internal/cli"
 	"github.com/peapod/peapod/runtime"
-	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 )
 
