@@ -6,8 +6,8 @@
 //
 //   - [New] and [Options.New] make network, ipc and uts namespaces and set them up;
 //   - [Do] runs a function inside a namespace, on a thread of its own;
-//   - [Socket], [Dial] and [Listen] make sockets inside a network namespace,
-//     which work from every thread afterwards;
+//   - [Socket], [Sockets], [Dial] and [Listen] make sockets inside a network
+//     namespace, which work from every thread afterwards;
 //   - [Open], [KindOf] and [Same] tell what a descriptor refers to.
 //
 // No function changes the namespaces of its caller: what has to happen inside a

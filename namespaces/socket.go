@@ -16,19 +16,42 @@ import (
 // descriptor is close-on-exec and non-blocking, belongs to the caller, and
 // works from every thread.
 func Socket(ns *os.File, domain, typ, proto int) (int, error) {
-	kind, err := KindOf(ns)
+	fds, err := Sockets(ns, domain, typ, proto, 1)
 	if err != nil {
 		return -1, err
 	}
-	if kind != Network {
-		return -1, fail("make socket in", fileTarget(ns), fmt.Errorf("%w: it is a %s namespace, wanted a network namespace", ErrKind, kind))
+	return fds[0], nil
+}
+
+// Sockets makes n sockets as [Socket] does, for little more than the price of
+// one: most of that is the change into the namespace. On an error there are
+// none.
+func Sockets(ns *os.File, domain, typ, proto, n int) ([]int, error) {
+	kind, err := KindOf(ns)
+	if err != nil {
+		return nil, err
 	}
-	fd := -1
-	err = Do(ns, func() (err error) {
-		fd, err = unix.Socket(domain, typ|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, proto)
-		return fail("make socket in", fileTarget(ns), err)
+	if kind != Network {
+		return nil, fail("make socket in", fileTarget(ns), fmt.Errorf("%w: it is a %s namespace, wanted a network namespace", ErrKind, kind))
+	}
+	fds := make([]int, 0, n)
+	err = Do(ns, func() error {
+		for range n {
+			fd, err := unix.Socket(domain, typ|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, proto)
+			if err != nil {
+				return fail("make socket in", fileTarget(ns), err)
+			}
+			fds = append(fds, fd)
+		}
+		return nil
 	})
-	return fd, err
+	if err != nil {
+		for _, fd := range fds {
+			unix.Close(fd)
+		}
+		return nil, err
+	}
+	return fds, nil
 }
 
 // Dial connects to addr from inside the network namespace ns; network is "tcp"

@@ -131,6 +131,56 @@ func TestSocketFlags(t *testing.T) {
 	}
 }
 
+func TestSockets(t *testing.T) {
+	ns := newSetWith(t, Options{Loopback: true}, Network).File(Network)
+	l, err := Listen(t.Context(), ns, netip.MustParseAddrPort("127.0.0.1:80"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	fds, err := Sockets(ns, unix.AF_INET, unix.SOCK_STREAM, 0, 10)
+	if err != nil || len(fds) != 10 {
+		t.Fatalf("%d sockets, %v", len(fds), err)
+	}
+	for _, fd := range fds {
+		// Only from inside is there somebody who listens.
+		if err := unix.Connect(fd, &unix.SockaddrInet4{Port: 80, Addr: [4]byte{127, 0, 0, 1}}); err != nil && err != unix.EINPROGRESS {
+			t.Error(err)
+		}
+		if c, err := l.Accept(); err != nil {
+			t.Error(err)
+		} else {
+			c.Close()
+		}
+		unix.Close(fd)
+	}
+}
+
+// TestSocketsAllOrNone runs out of descriptors in the middle of a batch.
+func TestSocketsAllOrNone(t *testing.T) {
+	ns := newSet(t, Network).File(Network)
+	before := descriptors()
+	var old unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	low := old
+	low.Cur = 64
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
+		t.Fatal(err)
+	}
+	fds, err := Sockets(ns, unix.AF_INET, unix.SOCK_STREAM, 0, 64)
+	if e := unix.Setrlimit(unix.RLIMIT_NOFILE, &old); e != nil {
+		t.Fatal(e)
+	}
+	if !errors.Is(err, unix.EMFILE) || fds != nil {
+		t.Errorf("%d sockets, %v", len(fds), err)
+	}
+	if err := leaks(before); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestSocketRefuses(t *testing.T) {
 	s := newSet(t, Network, UTS)
 	if _, err := Socket(s.File(UTS), unix.AF_INET, unix.SOCK_STREAM, 0); !errors.Is(err, ErrKind) {
@@ -196,6 +246,19 @@ func BenchmarkSocket(b *testing.B) {
 			b.Fatal(err)
 		}
 		unix.Close(fd)
+	}
+}
+
+func BenchmarkSockets64(b *testing.B) {
+	ns := newSet(b, Network).File(Network)
+	for b.Loop() {
+		fds, err := Sockets(ns, unix.AF_INET, unix.SOCK_STREAM, 0, 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, fd := range fds {
+			unix.Close(fd)
+		}
 	}
 }
 
