@@ -1,0 +1,75 @@
+package proxy
+
+import "net/netip"
+
+// EndpointState says whether an endpoint gets connections.
+type EndpointState uint8
+
+const (
+	// EndpointReady gets connections.
+	EndpointReady EndpointState = iota
+	// EndpointAside gets none for a while, because it could not be reached.
+	EndpointAside
+	// EndpointDraining has left the pool and still has connections.
+	EndpointDraining
+)
+
+func (s EndpointState) String() string {
+	return [...]string{"ready", "set aside", "draining"}[s]
+}
+
+// EndpointStats are an endpoint's counters since it entered the pool.
+type EndpointStats struct {
+	ID     string
+	Addr   netip.AddrPort
+	State  EndpointState
+	Active int    // connections, those that are being made included
+	Total  uint64 // times that it was chosen
+	Failed uint64 // of these, connections that could not be made
+	In     int64  // bytes to the endpoint
+	Out    int64  // bytes from the endpoint
+	// Latency is how long it took to connect. It goes on counting; nil
+	// before the first connection.
+	Latency *Histogram
+}
+
+// Endpoints returns the counters of the endpoints of the last Set, ordered by ID
+// and address, and of those that left before and still have connections.
+func (p *Pool) Endpoints() []EndpointStats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	list := p.view.Load().members
+	all := make([]EndpointStats, 0, len(list)+len(p.leaving))
+	for _, m := range list {
+		all = append(all, m.stats())
+	}
+	for _, m := range p.leaving {
+		if s := m.stats(); s.Active > 0 {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// Waiting returns how many clients wait for an endpoint.
+func (p *Pool) Waiting() int { return int(p.waiting.Load()) }
+
+func (m *member) stats() EndpointStats {
+	s := EndpointStats{
+		ID:      m.key.id,
+		Addr:    m.key.addr,
+		Active:  int(m.active.Load()),
+		Total:   m.total.Load(),
+		Failed:  m.failures.Load(),
+		In:      m.in.Load(),
+		Out:     m.out.Load(),
+		Latency: m.latency.Load(),
+	}
+	switch {
+	case m.draining.Load():
+		s.State = EndpointDraining
+	case m.aside.Load() != 0:
+		s.State = EndpointAside
+	}
+	return s
+}
