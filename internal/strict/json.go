@@ -1,9 +1,11 @@
 package strict
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -46,6 +48,48 @@ func (p *jsonParser) document() (*Node, *Errors) {
 		}
 	}
 	return root, p.errs
+}
+
+// parseJSONStream parses objects that follow one another, as kubectl takes them.
+// A line --- may separate them, and may lead on to YAML.
+func parseJSONStream(file string, data []byte) (roots []*Node, errs *Errors) {
+	p := &jsonParser{file: file, data: string(data), errs: &Errors{}, line: 1, column: 1}
+	for {
+		p.space()
+		separated := p.marker()
+		switch {
+		case p.pos == len(p.data):
+			return roots, p.errs
+		case p.peek() == '{':
+			root, err := p.value()
+			if err != nil {
+				return nil, p.errs
+			}
+			roots = append(roots, root)
+		case separated:
+			// Empty space before it keeps the positions right.
+			line, column := p.at(p.pos)
+			rest := append(bytes.Repeat([]byte{'\n'}, line-1), bytes.Repeat([]byte{' '}, column-1)...)
+			more, errs := parseYAMLStream(file, append(rest, data[p.pos:]...))
+			return append(roots, more...), errs
+		default:
+			p.fail("found %s after the end of an object; another one may follow, with nothing or a line --- between them", p.found())
+			return nil, p.errs
+		}
+	}
+}
+
+// marker skips lines --- and tells whether there was one.
+func (p *jsonParser) marker() (found bool) {
+	for {
+		rest := p.data[p.pos:]
+		if !strings.HasPrefix(rest, "---") || p.pos > 0 && p.data[p.pos-1] != '\n' || len(rest) > 3 && strings.IndexByte(" \t\r\n", rest[3]) < 0 {
+			return found
+		}
+		found = true
+		p.pos += 3
+		p.space()
+	}
 }
 
 // at returns line and column of an offset that is not before the last one asked for.

@@ -115,8 +115,50 @@ type Document struct {
 // brace, as kubectl tells them apart, otherwise YAML. File is used in errors only.
 // The error is an *Errors.
 func Parse(file string, data []byte) (*Document, error) {
-	fail := func(format string, args ...any) (*Document, error) {
-		return nil, &Errors{List: []*Error{{File: file, Err: fmt.Errorf(format, args...)}}}
+	data, json, err := text(file, data)
+	if err != nil {
+		return nil, err
+	}
+	parse := parseYAML
+	if json {
+		parse = parseJSON
+	}
+	root, errs := parse(file, data)
+	if err := errs.Err(); err != nil {
+		return nil, err
+	}
+	return &Document{File: file, Root: root}, nil
+}
+
+// ParseAll reads all documents of a file, at least one: JSON objects one after
+// the other, YAML documents with --- between them, or JSON and then YAML. Empty
+// documents are left out, as kubectl does it. All positions are those in the
+// file, and the limits hold for all documents together. The error is an *Errors.
+func ParseAll(file string, data []byte) ([]*Document, error) {
+	data, json, err := text(file, data)
+	if err != nil {
+		return nil, err
+	}
+	parse := parseYAMLStream
+	if json {
+		parse = parseJSONStream
+	}
+	roots, errs := parse(file, data)
+	if err := errs.Err(); err != nil {
+		return nil, err
+	}
+	var list []*Document
+	for _, root := range roots {
+		list = append(list, &Document{File: file, Root: root})
+	}
+	return list, nil
+}
+
+// text checks what a file must be whatever is in it, and looks whether that
+// begins as JSON.
+func text(file string, data []byte) (content []byte, json bool, err error) {
+	fail := func(format string, args ...any) ([]byte, bool, error) {
+		return nil, false, &Errors{List: []*Error{{File: file, Err: fmt.Errorf(format, args...)}}}
 	}
 	if len(data) > MaxSize {
 		return fail("the file has more than %d bytes", MaxSize)
@@ -129,15 +171,7 @@ func Parse(file string, data []byte) (*Document, error) {
 	if len(trimmed) == 0 {
 		return fail("the file is empty")
 	}
-	parse := parseYAML
-	if trimmed[0] == '{' {
-		parse = parseJSON
-	}
-	root, errs := parse(file, data)
-	if err := errs.Err(); err != nil {
-		return nil, err
-	}
-	return &Document{File: file, Root: root}, nil
+	return data, trimmed[0] == '{', nil
 }
 
 // Errorf returns an error at the value of the field, or where that is absent, at

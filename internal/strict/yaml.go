@@ -13,38 +13,52 @@ import (
 )
 
 // yamlReader turns the library's nodes into ours. What YAML has beyond JSON is
-// refused where it would change meaning silently: several documents, merge
-// keys, tags of its own, keys that are no strings.
+// refused where it would change meaning silently: merge keys, tags of its
+// own, keys that are no strings.
 type yamlReader struct {
 	file  string
 	errs  *Errors
 	nodes int
 }
 
-func parseYAML(file string, data []byte) (root *Node, errs *Errors) {
+func parseYAML(file string, data []byte) (*Node, *Errors) {
+	roots, errs := parseYAMLStream(file, data)
+	if len(roots) > 1 {
+		errs.Add(&Error{File: file, Line: roots[1].Line, Column: roots[1].Column, Err: errors.New("a second document begins here; a file holds one")})
+	}
+	if errs.Err() != nil {
+		return nil, errs
+	}
+	return roots[0], errs
+}
+
+// parseYAMLStream parses all documents that are not empty.
+func parseYAMLStream(file string, data []byte) (roots []*Node, errs *Errors) {
 	r := &yamlReader{file: file, errs: &Errors{}}
 	defer func() {
 		// The library reports what it did not foresee by panicking.
 		if p := recover(); p != nil {
 			r.errs.Add(&Error{File: file, Err: fmt.Errorf("the YAML reader failed: %v", p)})
-			root, errs = nil, r.errs
+			roots, errs = nil, r.errs
 		}
 	}()
-	d := yaml.NewDecoder(bytes.NewReader(data))
-	var document, next yaml.Node
-	if err := d.Decode(&document); errors.Is(err, io.EOF) {
-		r.errs.Add(&Error{File: file, Err: errors.New("the file holds comments only")})
-	} else if err != nil {
-		r.errs.Add(r.syntax(err, data))
-	} else if err := d.Decode(&next); err == nil {
-		r.fail(&next, "a second document begins here; a file holds one")
-	} else if !errors.Is(err, io.EOF) {
-		r.errs.Add(r.syntax(err, data))
+	for d := yaml.NewDecoder(bytes.NewReader(data)); ; {
+		var document yaml.Node
+		err := d.Decode(&document)
+		switch {
+		case errors.Is(err, io.EOF):
+			if len(roots) == 0 && len(r.errs.List) == 0 {
+				r.errs.Add(&Error{File: file, Err: errors.New("the file is empty but for comments")})
+			}
+			return roots, r.errs
+		case err != nil:
+			r.errs.Add(r.syntax(err, data))
+			return roots, r.errs
+		}
+		if root := r.value(document.Content[0], 0); root.Kind != Null {
+			roots = append(roots, root)
+		}
 	}
-	if r.errs.Err() != nil {
-		return nil, r.errs
-	}
-	return r.value(document.Content[0], 0), r.errs
 }
 
 // syntax takes the line out of the library's error text, which has none when

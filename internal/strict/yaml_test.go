@@ -16,9 +16,10 @@ func TestYAMLErrors(t *testing.T) {
 	}
 	for _, tt := range []struct{ data, want string }{
 		{"a: 1\nb: [x, 'y', \"z\", ~, null, true, 0x1f, 1e3, .5, 2001-01-01]\n", ``},
-		{"# nothing\n", `f: the file holds comments only`},
-		{"---\n", ``},
-		{"a: 1\n---\nb: 2\n", `f:2:1: a second document begins here; a file holds one`},
+		{"# nothing\n", `f: the file is empty but for comments`},
+		{"---\n# nothing\n---\n", `f: the file is empty but for comments`},
+		{"---\na: 1\n---\n", ``},
+		{"a: 1\n---\nb: 2\n", `f:3:1: a second document begins here; a file holds one`},
 		{"a: 1\na: 2\n", `f:2:1: duplicate field "a"; it is on line 1 already`},
 		{"a:\n\tb: 1\n", `f:2:1: found a tab in the indentation; YAML wants spaces`},
 		{"a: b: c\n", `f:1:1: mapping values are not allowed in this context`},
