@@ -33,6 +33,23 @@
 // /run/peapod, its logs and volumes in /var/lib/peapod. What a killed supervisor
 // left there, [Store.Remove] clears up.
 //
+// # Manifests
+//
+// [LoadManifest] reads a file of several objects: Pods, Deployments, Services and
+// Endpoints. What Kubernetes has no field for is said by annotations of Services
+// that begin with peapod.dev/:
+//
+//	host-port              8080, 127.0.0.1:8080, or NAME=8080, ... for each port
+//	balance                random, round-robin or source-hash
+//	slow-start             for how long a new pod gets fewer connections: 30s
+//	max-connections        of each pod at a time
+//	queue                  how many more wait
+//	idle-timeout           ends connections that are quiet for so long: 5m
+//	keep-alive             TCP keep-alive: 15s, or off
+//	accept-proxy-protocol  true: each connection begins with a PROXY header
+//	send-proxy-protocol    v1 or v2
+//	transparent            true: connections come from the client's address
+//
 // # Privileges
 //
 // Running pods takes root (CAP_SYS_ADMIN and what containers are given), Linux

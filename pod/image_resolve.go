@@ -32,7 +32,7 @@ type Resolved struct {
 // A command is not looked for where a mount may hide the image: below a
 // mountPath of the container, below /proc, /sys and /dev.
 func (p *Pod) Resolve() ([]*Resolved, error) {
-	ps := &problems{pod: p}
+	ps := &problems{object: p, pod: p}
 	list := make([]*Resolved, len(p.Spec.Containers))
 	images := map[string]*Image{}
 	for i := range p.Spec.Containers {

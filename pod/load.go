@@ -17,8 +17,20 @@ type Error = strict.Error
 // Errors are all things that are wrong with a spec, at most ten.
 type Errors = strict.Errors
 
-// source is where a pod was read from; it gives errors their positions.
-type source struct{ document *strict.Document }
+// source is where an object was read from; it gives errors their positions.
+type source struct {
+	document *strict.Document
+	prefix   string // of the object's fields in the document: "spec.template."
+}
+
+// errorf makes an error about a field, with its position where there is a source.
+func (s *source) errorf(field, format string, args ...any) error {
+	if s == nil {
+		var d *strict.Document
+		return d.Errorf(field, format, args...)
+	}
+	return s.document.Errorf(s.prefix+field, format, args...)
+}
 
 // Load reads the pod spec in the file path, JSON or YAML; see Parse. Relative
 // paths in it are relative to the file's directory.
@@ -60,16 +72,28 @@ func Parse(name string, data []byte) (*Pod, error) {
 	if err := checkKind(d); err != nil {
 		return nil, err
 	}
-	p := &Pod{Dir: filepath.Dir(name), source: &source{d}}
-	if err := d.Decode(p); err != nil {
-		p.SetDefaults()
-		return nil, together(err, p.Validate())
-	}
-	p.SetDefaults()
-	if err := p.Validate(); err != nil {
+	p := &Pod{Dir: filepath.Dir(name), source: &source{document: d}}
+	if err := decode(d, p); err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+// object is what a file describes.
+type object interface {
+	Errorf(field, format string, args ...any) error
+	SetDefaults()
+	Validate() error
+}
+
+// decode fills an object from a document, with its defaults, and validates it.
+func decode(d *strict.Document, o object) error {
+	err := d.Decode(o)
+	o.SetDefaults()
+	if err != nil {
+		return together(err, o.Validate())
+	}
+	return o.Validate()
 }
 
 // checkKind looks at apiVersion and kind first: in a Deployment every other
@@ -95,21 +119,18 @@ func checkKind(d *strict.Document) error {
 // column where the pod was read from a file. The field is a path such as
 // spec.containers[0].ports[1].hostPort. %w works as in fmt.Errorf.
 func (p *Pod) Errorf(field, format string, args ...any) error {
-	if p.source == nil {
-		var d *strict.Document
-		return d.Errorf(field, format, args...)
-	}
-	return p.source.document.Errorf(field, format, args...)
+	return p.source.errorf(field, format, args...)
 }
 
-// problems collects what is wrong with a pod.
+// problems collects what is wrong with an object.
 type problems struct {
-	pod  *Pod
-	errs Errors
+	object object
+	pod    *Pod // the same where it is a pod, whose parts refer to each other
+	errs   Errors
 }
 
 func (ps *problems) addf(field, format string, args ...any) {
-	ps.add(ps.pod.Errorf(field, format, args...))
+	ps.add(ps.object.Errorf(field, format, args...))
 }
 
 // add takes an error that Errorf made.

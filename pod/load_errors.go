@@ -22,12 +22,20 @@ func together(decoded, validated error) error {
 			list = append(list, e)
 		}
 	}
+	return merge(list, first.More || second.More)
+}
+
+// merge puts the errors of a file in order and keeps the first of them. It
+// returns nil when there are none.
+func merge(list []*Error, more bool) error {
 	all := &Errors{List: list}
-	all.Err() // puts them in order
-	if len(list) > strict.MaxErrors {
-		all.List, all.More = list[:strict.MaxErrors], true
+	if all.Err() == nil {
+		return nil
 	}
-	all.More = all.More || first.More || second.More
+	if len(list) > strict.MaxErrors {
+		all.List, more = list[:strict.MaxErrors], true
+	}
+	all.More = more
 	return all
 }
 
@@ -48,7 +56,8 @@ func follows(e, cause *Error) bool {
 		return true
 	}
 	if strings.HasPrefix(text, "no volume ") {
-		return within(cause.Field, "spec.volumes") || unknown && outer == "spec"
+		pod := strings.TrimPrefix(cause.Field, inTemplate)
+		return within(pod, "spec.volumes") || unknown && strings.TrimPrefix(outer, inTemplate) == "spec"
 	}
 	if own, _ := parent(e.Field); own != outer {
 		return false

@@ -111,7 +111,8 @@ func TestErrorf(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	for _, r := range []interface {
 		Refusals() refusals
-	}{Metadata{}, Spec{}, PodSecurityContext{}, Container{}, EnvVarSource{}, Resources{}, ResourceList{}, VolumeMount{}, Volume{}, SecurityContext{}} {
+	}{Metadata{}, Spec{}, PodSecurityContext{}, Container{}, EnvVarSource{}, Resources{}, ResourceList{}, VolumeMount{}, Volume{}, SecurityContext{}, Probe{},
+		ServiceSpec{}, EndpointAddress{}, DeploymentSpec{}, DeploymentStrategy{}, LabelSelector{}, TemplateMetadata{}} {
 		typ := reflect.TypeOf(r)
 		for name, refusal := range r.Refusals() {
 			if !strings.HasPrefix(refusal.Reason, "not supported") {

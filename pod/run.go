@@ -87,6 +87,11 @@ func prepare(p *Pod, o *Options) (*Pod, []*Resolved, error) {
 	if err := pod.Validate(); err != nil {
 		return nil, nil, err
 	}
+	for i, c := range pod.Spec.Containers {
+		if c.LivenessProbe != nil || c.ReadinessProbe != nil || c.StartupProbe != nil {
+			return nil, nil, pod.Errorf(containerPath(i), "probes are not run yet; leave them out")
+		}
+	}
 	if os.Geteuid() != 0 {
 		return nil, nil, fmt.Errorf("%w: pods need root: run it with sudo", unix.EPERM)
 	}

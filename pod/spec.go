@@ -20,9 +20,9 @@ type Pod struct {
 // Status is accepted when empty, as kubectl writes it into manifests.
 type Status struct{}
 
-// Metadata names the pod.
+// Metadata names an object.
 type Metadata struct {
-	// Name is a DNS label; it names the pod's state, cgroup and host name.
+	// Name is a DNS label; it names a pod's state, cgroup and host name.
 	Name string `json:"name"`
 	// Namespace is a DNS label, "default" where absent. It separates nothing
 	// on one machine; it is there for the containers to read.
@@ -91,6 +91,9 @@ type Container struct {
 	// VolumeMounts in the order in which they are mounted.
 	VolumeMounts    []VolumeMount    `json:"volumeMounts,omitempty"`
 	SecurityContext *SecurityContext `json:"securityContext,omitempty"`
+	LivenessProbe   *Probe           `json:"livenessProbe,omitempty"`
+	ReadinessProbe  *Probe           `json:"readinessProbe,omitempty"`
+	StartupProbe    *Probe           `json:"startupProbe,omitempty"`
 }
 
 // EnvVar is an environment variable: a value, or where it comes from.
@@ -113,7 +116,8 @@ type FieldRef struct {
 	FieldPath  string `json:"fieldPath"`
 }
 
-// Port is a TCP port on which a container listens.
+// Port is a port on which a container listens. It informs, unless it has a host
+// port: a port that is not here can be reached as well.
 type Port struct {
 	// Name is unique in its container.
 	Name          string `json:"name,omitempty"`
@@ -121,7 +125,8 @@ type Port struct {
 	// HostPort is forwarded from the host to ContainerPort; 0 is none.
 	HostPort int `json:"hostPort,omitempty"`
 	// HostIP is the host's address to listen on; "" is all addresses.
-	HostIP   string `json:"hostIP,omitempty"`
+	HostIP string `json:"hostIP,omitempty"`
+	// Protocol is TCP, or UDP, which has no host port.
 	Protocol string `json:"protocol,omitempty"`
 }
 

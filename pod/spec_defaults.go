@@ -13,15 +13,19 @@ const defaultGracePeriod = 30
 // without a source.
 func (p *Pod) SetDefaults() {
 	setDefault(&p.Metadata.Namespace, "default")
-	setDefault(&p.Spec.RestartPolicy, RestartAlways)
-	if p.Spec.TerminationGracePeriodSeconds == nil {
-		p.Spec.TerminationGracePeriodSeconds = new(int64(defaultGracePeriod))
+	p.Spec.setDefaults()
+}
+
+func (s *Spec) setDefaults() {
+	setDefault(&s.RestartPolicy, RestartAlways)
+	if s.TerminationGracePeriodSeconds == nil {
+		s.TerminationGracePeriodSeconds = new(int64(defaultGracePeriod))
 	}
-	for i := range p.Spec.Containers {
-		p.Spec.Containers[i].setDefaults()
+	for i := range s.Containers {
+		s.Containers[i].setDefaults()
 	}
-	for i := range p.Spec.Volumes {
-		if v := &p.Spec.Volumes[i]; v.HostPath == nil && v.EmptyDir == nil {
+	for i := range s.Volumes {
+		if v := &s.Volumes[i]; v.HostPath == nil && v.EmptyDir == nil {
 			v.EmptyDir = &EmptyDir{}
 		}
 	}
@@ -30,6 +34,9 @@ func (p *Pod) SetDefaults() {
 func (c *Container) setDefaults() {
 	for i := range c.Ports {
 		setDefault(&c.Ports[i].Protocol, "TCP")
+	}
+	for _, p := range []*Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
+		p.setDefaults()
 	}
 	limits, requests := &c.Resources.Limits, &c.Resources.Requests
 	if requests.CPU.IsZero() {

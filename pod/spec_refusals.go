@@ -32,7 +32,6 @@ const (
 	byServer    = "Kubernetes' API server sets it"
 	noScheduler = "there is one machine, nothing is scheduled"
 	noCluster   = "there is no cluster that it could refer to"
-	noProbes    = "containers are not probed"
 	noSELinux   = "SELinux labels"
 	noWindows   = "it is for Windows"
 	noSource    = "volumes are hostPath or emptyDir"
@@ -45,7 +44,7 @@ func (Metadata) Refusals() map[string]strict.Refusal {
 		"deletionGracePeriodSeconds": never(byServer),
 		"deletionTimestamp":          never(byServer),
 		"finalizers":                 never(noCluster),
-		"generateName":               never("a pod needs a name of its own", "write name"),
+		"generateName":               never("an object needs a name of its own", "write name"),
 		"generation":                 never(byServer),
 		"managedFields":              never(byServer),
 		"ownerReferences":            never(noCluster),
@@ -78,7 +77,7 @@ func (Spec) Refusals() map[string]strict.Refusal {
 		"preemptionPolicy":             unless("PreemptLowerPriority", never(noScheduler)),
 		"priority":                     unless("0", never(noScheduler)),
 		"priorityClassName":            never(noScheduler),
-		"readinessGates":               later(noProbes),
+		"readinessGates":               later("a pod is ready when its containers are"),
 		"resourceClaims":               later("devices"),
 		"resources":                    later("limits for a whole pod", "give each container its own"),
 		"runtimeClassName":             never("peapod is the only runtime here"),
@@ -115,12 +114,9 @@ func (Container) Refusals() map[string]strict.Refusal {
 	return refusals{
 		"envFrom":                  later("there are no ConfigMaps and Secrets", "write the variables into env"),
 		"lifecycle":                later("postStart and preStop"),
-		"livenessProbe":            later(noProbes),
-		"readinessProbe":           later(noProbes),
 		"resizePolicy":             later("limits of a running container stay"),
 		"restartPolicy":            later("containers restart as the pod's restartPolicy says"),
 		"restartPolicyRules":       later("containers restart as the pod's restartPolicy says"),
-		"startupProbe":             later(noProbes),
 		"stdin":                    unless("false", later("standard input of a pod's containers is empty")),
 		"stdinOnce":                unless("false", later("standard input of a pod's containers is empty")),
 		"terminationMessagePath":   unless("/dev/termination-log", later("termination messages")),
@@ -128,6 +124,11 @@ func (Container) Refusals() map[string]strict.Refusal {
 		"tty":                      unless("false", later("terminals for a pod's containers")),
 		"volumeDevices":            later("block devices"),
 	}
+}
+
+// Refusals implements strict.Refuser.
+func (Probe) Refusals() map[string]strict.Refusal {
+	return refusals{"grpc": later("gRPC probes", "use tcpSocket, or exec with a program that speaks gRPC")}
 }
 
 // Refusals implements strict.Refuser.
@@ -196,4 +197,55 @@ func (SecurityContext) Refusals() map[string]strict.Refusal {
 		"seccompProfile":  later("seccomp profiles"),
 		"windowsOptions":  never(noWindows),
 	}
+}
+
+// Refusals implements strict.Refuser.
+func (ServiceSpec) Refusals() map[string]strict.Refusal {
+	return refusals{
+		"allocateLoadBalancerNodePorts": unless("false", later("node ports that nobody asked for", "write nodePort")),
+		"externalTrafficPolicy":         unless("Cluster", later("pods see the client's address by an annotation only", "write "+AnnotationPrefix+"transparent or "+AnnotationPrefix+"send-proxy-protocol")),
+		"healthCheckNodePort":           never("there is no other load balancer that could ask"),
+		"loadBalancerClass":             never("this machine is the only load balancer"),
+		"loadBalancerSourceRanges":      later("filters of client addresses"),
+		"topologyKeys":                  never(noScheduler),
+		"trafficDistribution":           never(noScheduler),
+	}
+}
+
+// Refusals implements strict.Refuser.
+func (EndpointAddress) Refusals() map[string]strict.Refusal {
+	return refusals{
+		"hostname":  later("names of single endpoints"),
+		"nodeName":  never(noCluster),
+		"targetRef": never("it says where Kubernetes' own controller has the address from"),
+	}
+}
+
+// Refusals implements strict.Refuser.
+func (DeploymentSpec) Refusals() map[string]strict.Refusal {
+	return refusals{
+		"minReadySeconds":         unless("0", later("a Deployment is changed by running it again, nothing waits for its pods")),
+		"paused":                  unless("false", later("changes to a running Deployment")),
+		"progressDeadlineSeconds": later("changes to a running Deployment"),
+		"revisionHistoryLimit":    later("changes to a running Deployment"),
+	}
+}
+
+// Refusals implements strict.Refuser.
+func (DeploymentStrategy) Refusals() map[string]strict.Refusal {
+	return refusals{"rollingUpdate": later("a Deployment is changed by stopping its pods and running it again")}
+}
+
+// Refusals implements strict.Refuser.
+func (LabelSelector) Refusals() map[string]strict.Refusal {
+	return refusals{"matchExpressions": later("selectors other than by equal labels", "write matchLabels")}
+}
+
+// Refusals implements strict.Refuser.
+func (TemplateMetadata) Refusals() map[string]strict.Refusal {
+	list := Metadata{}.Refusals()
+	list["name"] = never("the pods are named after the Deployment")
+	list["namespace"] = never("the pods are in the namespace of the Deployment")
+	list["generateName"] = never("the pods are named after the Deployment")
+	return list
 }

@@ -11,8 +11,10 @@ import (
 // must not occur twice. It looks at nothing outside of the spec; Resolve does.
 // The error is an *Errors; each of its errors names the field, and the line
 // where the pod was read from a file.
-func (p *Pod) Validate() error {
-	ps := &problems{pod: p}
+func (p *Pod) Validate() error { return p.problems().errs.Err() }
+
+func (p *Pod) problems() *problems {
+	ps := &problems{object: p, pod: p}
 	ps.metadata(&p.Metadata)
 	ps.spec(&p.Spec)
 	ps.volumes(p.Spec.Volumes)
@@ -28,7 +30,8 @@ func (p *Pod) Validate() error {
 		ps.container(at, c)
 	}
 	ps.hostPorts(p.Spec.Containers)
-	return ps.errs.Err()
+	ps.noAnnotations(p.Metadata.Annotations)
+	return ps
 }
 
 func containerPath(i int) string { return fmt.Sprintf("spec.containers[%d]", i) }
@@ -50,13 +53,7 @@ func (ps *problems) metadata(m *Metadata) {
 	if m.Namespace != "" {
 		ps.label("metadata.namespace", m.Namespace)
 	}
-	for _, key := range sortedKeys(m.Labels) {
-		at := fmt.Sprintf("metadata.labels[%q]", key)
-		ps.qualified(at, key)
-		if value := m.Labels[key]; value != "" && !isWord(value) {
-			ps.addf(at, "%q cannot be the value of a label: %s", value, wordRule)
-		}
-	}
+	ps.labels("metadata.labels", m.Labels)
 	size := 0
 	for _, key := range sortedKeys(m.Annotations) {
 		size += len(key) + len(m.Annotations[key])
@@ -64,6 +61,16 @@ func (ps *problems) metadata(m *Metadata) {
 	}
 	if size > 256<<10 {
 		ps.addf("metadata.annotations", "annotations of %d bytes; Kubernetes takes 262144 at most", size)
+	}
+}
+
+func (ps *problems) labels(field string, labels map[string]string) {
+	for _, key := range sortedKeys(labels) {
+		at := fmt.Sprintf("%s[%q]", field, key)
+		ps.qualified(at, key)
+		if value := labels[key]; value != "" && !isWord(value) {
+			ps.addf(at, "%q cannot be the value of a label: %s", value, wordRule)
+		}
 	}
 }
 
@@ -123,6 +130,7 @@ func (ps *problems) container(at string, c *Container) {
 	ps.ports(at+".ports", c.Ports)
 	ps.resources(at+".resources", c.Resources)
 	ps.mounts(at+".volumeMounts", c.VolumeMounts)
+	ps.probes(at, c)
 	if c.SecurityContext != nil {
 		ps.security(at+".securityContext", c.SecurityContext)
 	}
@@ -184,7 +192,7 @@ func (ps *problems) ports(at string, ports []Port) {
 	for i := range ports {
 		p, at := &ports[i], fmt.Sprintf("%s[%d]", at, i)
 		if p.Name != "" && !isPortName(p.Name) {
-			ps.addf(at+".name", "%q cannot name a port: at most 15 lower-case letters, digits and single '-', with a letter, not at its ends a '-'", p.Name)
+			ps.addf(at+".name", "%q cannot name a port: %s", p.Name, portNameRule)
 		}
 		ps.unique(names, i, at+".name", "ports[%d]", p.Name)
 		if p.ContainerPort == 0 {
@@ -200,10 +208,14 @@ func (ps *problems) ports(at string, ports []Port) {
 		}
 		switch p.Protocol {
 		case "", "TCP":
-		case "UDP", "SCTP":
-			ps.addf(at+".protocol", "%s is not supported yet: only TCP is forwarded", p.Protocol)
+		case "UDP":
+			if p.HostPort != 0 {
+				ps.addf(at+".hostPort", "not supported yet: only TCP ports are forwarded from the host; leave hostPort out, or use protocol: TCP")
+			}
+		case "SCTP":
+			ps.addf(at+".protocol", "SCTP is not supported: use TCP or UDP")
 		default:
-			ps.oneOf(at+".protocol", p.Protocol, "TCP")
+			ps.oneOf(at+".protocol", p.Protocol, "TCP", "UDP")
 		}
 	}
 }

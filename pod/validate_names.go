@@ -13,6 +13,8 @@ import (
 const (
 	labelRule = "use at most 63 lower-case letters, digits and '-', with a letter or digit at both ends"
 	wordRule  = "use at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends"
+
+	portNameRule = "at most 15 lower-case letters, digits and single '-', with a letter, not at its ends a '-'"
 )
 
 // CheckName reports why a pod cannot have that name; nil when it can. It is for
