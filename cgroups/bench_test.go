@@ -9,12 +9,13 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/peapod/peapod/cgroups"
+	"github.com/peapod/peapod/internal/testkit"
 )
 
 // BenchmarkGroup is what a container's start and end pay: the group made and
 // removed. (PEAPOD_TEST_CGROUPS=v2 under unshare -m measures v2.)
 func BenchmarkGroup(b *testing.B) {
-	needRoot(b)
+	testkit.NeedRoot(b)
 	for name, r := range map[string]*specs.LinuxResources{
 		"plain":   nil,
 		"devices": {Devices: []specs.LinuxDeviceCgroup{{Access: "rwm"}}},
@@ -35,7 +36,7 @@ func BenchmarkGroup(b *testing.B) {
 
 // BenchmarkFloor is the two system calls that there must be, on v2.
 func BenchmarkFloor(b *testing.B) {
-	needRoot(b)
+	testkit.NeedRoot(b)
 	if mode(b) == cgroups.V1 {
 		b.Skip("no cgroup v2")
 	}
@@ -53,7 +54,7 @@ func BenchmarkFloor(b *testing.B) {
 // BenchmarkBirth is the start of a process: outside of groups, born in one by
 // Descriptor and Enter, and moved by Add.
 func BenchmarkBirth(b *testing.B) {
-	needRoot(b)
+	testkit.NeedRoot(b)
 	g, err := cgroups.New(prefix, nil)
 	if err != nil {
 		b.Fatal(err)

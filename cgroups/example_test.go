@@ -42,6 +42,7 @@ func runInGroup(path string) error {
 		return err
 	}
 	defer os.Remove(out.Name())
+	defer out.Close()
 	cmd.Stdout = out
 
 	f, _, err := g.Descriptor()

@@ -13,13 +13,14 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/peapod/peapod/cgroups"
+	"github.com/peapod/peapod/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
 // TestOtherModes runs the tests once more in mount namespaces that have cgroup
 // v2 alone and, on a hybrid host, v1 alone.
 func TestOtherModes(t *testing.T) {
-	needRoot(t)
+	testkit.NeedRoot(t)
 	if os.Getenv(inside) != "" {
 		return // this is one of them
 	}
@@ -53,7 +54,7 @@ func again(t *testing.T, mode string) {
 }
 
 func TestLife(t *testing.T) {
-	needRoot(t)
+	testkit.NeedRoot(t)
 	path := prefix + "/life/one"
 	missing(t, prefix)
 	g, err := cgroups.New(path, nil)
@@ -75,7 +76,7 @@ func TestLife(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the shell has become or started sleep", func() bool {
+	testkit.Eventually(t, "the shell has become or started sleep", func() bool {
 		list, err := again.Procs()
 		return err == nil && slices.Contains(list, cmd.Process.Pid)
 	})
@@ -85,7 +86,7 @@ func TestLife(t *testing.T) {
 	if _, err := cgroups.New(path, nil); !errors.Is(err, cgroups.ErrExist) || !strings.Contains(err.Error(), path) {
 		t.Errorf("New in a used group: %v", err)
 	}
-	if err := again.Kill(soon(t)); err != nil {
+	if err := again.Kill(testkit.Soon(t)); err != nil {
 		t.Fatal(err)
 	}
 	if list, err := g.Procs(); err != nil || len(list) > 0 {
@@ -94,13 +95,13 @@ func TestLife(t *testing.T) {
 	if err := cmd.Wait(); err == nil || cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != unix.SIGKILL {
 		t.Errorf("ended by %v", err)
 	}
-	if err := g.Delete(soon(t)); err != nil {
+	if err := g.Delete(testkit.Soon(t)); err != nil {
 		t.Fatal(err)
 	}
 	missing(t, path)
 	for name, f := range map[string]func() error{
-		"Delete": func() error { return g.Delete(soon(t)) },
-		"Kill":   func() error { return g.Kill(soon(t)) },
+		"Delete": func() error { return g.Delete(testkit.Soon(t)) },
+		"Kill":   func() error { return g.Kill(testkit.Soon(t)) },
 	} {
 		if err := f(); err != nil {
 			t.Errorf("%s of a group that is gone: %v", name, err)
@@ -135,7 +136,7 @@ func checkSeats(t *testing.T, pid int, path string) {
 }
 
 func TestEmptyGroupIsTakenOver(t *testing.T) {
-	needRoot(t)
+	testkit.NeedRoot(t)
 	a, err := cgroups.New(prefix, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -149,7 +150,7 @@ func TestEmptyGroupIsTakenOver(t *testing.T) {
 // TestLeftOverIsCleared: what a killed command left below /peapod has no
 // effect on the next group of the same path.
 func TestLeftOverIsCleared(t *testing.T) {
-	needRoot(t)
+	testkit.NeedRoot(t)
 	path := "/peapod" + prefix + "/a"
 	g, err := cgroups.New(path, &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Access: "rwm"}}})
 	if err != nil {
@@ -159,7 +160,7 @@ func TestLeftOverIsCleared(t *testing.T) {
 	if _, err := cgroups.New(path+"/below", nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := g.Kill(soon(t)); err != nil {
+	if err := g.Kill(testkit.Soon(t)); err != nil {
 		t.Fatal(err)
 	}
 	if g, err = cgroups.New(path, nil); err != nil {
@@ -174,7 +175,7 @@ func TestLeftOverIsCleared(t *testing.T) {
 }
 
 func TestAdd(t *testing.T) {
-	needRoot(t)
+	testkit.NeedRoot(t)
 	g, err := cgroups.New(prefix, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -200,7 +201,7 @@ func TestAdd(t *testing.T) {
 
 // TestKillForking: what forks all the time, in nested groups, is killed too.
 func TestKillForking(t *testing.T) {
-	needRoot(t)
+	testkit.NeedRoot(t)
 	g, err := cgroups.New(prefix, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -214,11 +215,11 @@ func TestKillForking(t *testing.T) {
 		}
 		all = append(all, start(t, sub, "while :; do sleep 100 & sleep 0.01; done"))
 	}
-	until(t, "ten processes", func() bool {
+	testkit.Eventually(t, "ten processes", func() bool {
 		list, err := g.Procs()
 		return err == nil && len(list) > 10
 	})
-	if err := g.Kill(soon(t)); err != nil {
+	if err := g.Kill(testkit.Soon(t)); err != nil {
 		t.Fatal(err)
 	}
 	if list, err := g.Procs(); err != nil || len(list) > 0 {
@@ -230,7 +231,7 @@ func TestKillForking(t *testing.T) {
 }
 
 func TestDeleteWaits(t *testing.T) {
-	needRoot(t)
+	testkit.NeedRoot(t)
 	g, err := cgroups.New(prefix, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -244,12 +245,12 @@ func TestDeleteWaits(t *testing.T) {
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := g.Delete(soon(t)); err != nil {
+		if err := g.Delete(testkit.Soon(t)); err != nil {
 			t.Error(err)
 		}
 	})
 	time.Sleep(30 * time.Millisecond) // not waited for: Delete may come first or last
-	_ = g.Kill(soon(t))
+	_ = g.Kill(testkit.Soon(t))
 	wg.Wait()
 	_ = cmd.Wait()
 	missing(t, prefix)
@@ -257,7 +258,7 @@ func TestDeleteWaits(t *testing.T) {
 
 // TestTogether: groups with common parents, made and removed at once.
 func TestTogether(t *testing.T) {
-	needRoot(t)
+	testkit.NeedRoot(t)
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
@@ -267,7 +268,7 @@ func TestTogether(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				if err := g.Delete(soon(t)); err != nil {
+				if err := g.Delete(testkit.Soon(t)); err != nil {
 					t.Error(err)
 				}
 				if err := g.DeleteParents(); err != nil {
@@ -282,7 +283,7 @@ func TestTogether(t *testing.T) {
 
 // TestParentsStay: only peapod's own parents are removed.
 func TestParentsStay(t *testing.T) {
-	needRoot(t)
+	testkit.NeedRoot(t)
 	g, err := cgroups.New(prefix+"/a", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -292,7 +293,7 @@ func TestParentsStay(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer drop(t, top)
-	if err := g.Delete(soon(t)); err != nil {
+	if err := g.Delete(testkit.Soon(t)); err != nil {
 		t.Error(err)
 	}
 	if err := g.DeleteParents(); err != nil {
@@ -306,7 +307,7 @@ func TestParentsStay(t *testing.T) {
 // TestEnterComesBack: the thread that was on a visit is at home again, and the
 // error of the function is passed on.
 func TestEnterComesBack(t *testing.T) {
-	needRoot(t)
+	testkit.NeedRoot(t)
 	g, err := cgroups.New(prefix, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -318,17 +319,17 @@ func TestEnterComesBack(t *testing.T) {
 			t.Errorf("Enter gives %v", err)
 		}
 	}
-	until(t, "all threads are at home", func() bool { return len(guests()) == 0 })
+	testkit.Eventually(t, "all threads are at home", func() bool { return len(testkit.Strays()) == 0 })
 	drop(t, g)
 	if err := g.Enter(func() error { return nil }); mode(t) != cgroups.V2 && !isNotExist(err) {
 		t.Errorf("Enter of a group that is gone: %v", err)
 	}
-	until(t, "all threads are at home", func() bool { return len(guests()) == 0 })
+	testkit.Eventually(t, "all threads are at home", func() bool { return len(testkit.Strays()) == 0 })
 }
 
 // TestHierarchies: a group has a directory in each of them, and nowhere else.
 func TestHierarchies(t *testing.T) {
-	needRoot(t)
+	testkit.NeedRoot(t)
 	list, err := cgroups.Hierarchies()
 	if err != nil {
 		t.Fatal(err)
@@ -357,7 +358,7 @@ func TestHierarchies(t *testing.T) {
 
 // TestFrozen: a frozen group is not entered, and is killed all the same.
 func TestFrozen(t *testing.T) {
-	needRoot(t)
+	testkit.NeedRoot(t)
 	g, err := cgroups.New(prefix+"/a", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -382,7 +383,7 @@ func TestFrozen(t *testing.T) {
 			t.Errorf("Enter: %v", err)
 		}
 	}
-	if err := top.Kill(soon(t)); err != nil {
+	if err := top.Kill(testkit.Soon(t)); err != nil {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
@@ -390,7 +391,7 @@ func TestFrozen(t *testing.T) {
 
 // TestNothingIsMade: what is refused leaves no trace.
 func TestNothingIsMade(t *testing.T) {
-	needRoot(t)
+	testkit.NeedRoot(t)
 	weight := uint16(100)
 	for _, test := range []struct {
 		name string

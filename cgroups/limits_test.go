@@ -10,6 +10,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/peapod/peapod/cgroups"
+	"github.com/peapod/peapod/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
@@ -19,7 +20,7 @@ func p[T any](v T) *T { return &v }
 // it checks that New says so, makes nothing, and gives nil.
 func limited(t *testing.T, controller string, r *specs.LinuxResources) *cgroups.Group {
 	t.Helper()
-	needRoot(t)
+	testkit.NeedRoot(t)
 	g, err := cgroups.New(prefix, r)
 	if !has(t, controller) {
 		if !errors.Is(err, cgroups.ErrNoController) || !strings.Contains(err.Error(), controller) || !strings.Contains(err.Error(), "leave the limit out") {
@@ -48,7 +49,7 @@ func TestPidsLimit(t *testing.T) {
 	for _, pid := range list { // not by Kill, after which nothing can be born there
 		_ = unix.Kill(pid, unix.SIGKILL)
 	}
-	until(t, "no process", func() bool {
+	testkit.Eventually(t, "no process", func() bool {
 		list, err = g.Procs()
 		return len(list) == 0
 	})
@@ -165,7 +166,7 @@ func TestCPU(t *testing.T) {
 
 // TestDevices: what the rules of runc's default spec leave of the devices.
 func TestDevices(t *testing.T) {
-	needRoot(t)
+	testkit.NeedRoot(t)
 	g, err := cgroups.New(prefix, &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{
 		{Allow: false, Access: "rwm"},
 		{Allow: false, Type: "b", Access: "rwm"},
@@ -213,7 +214,7 @@ func hugetlb(t *testing.T) (*specs.LinuxResources, bool) {
 }
 
 func TestUnified(t *testing.T) {
-	needRoot(t)
+	testkit.NeedRoot(t)
 	if mode(t) == cgroups.V1 {
 		return
 	}
@@ -242,7 +243,7 @@ func TestUnified(t *testing.T) {
 }
 
 func TestParentWithProcesses(t *testing.T) {
-	needRoot(t)
+	testkit.NeedRoot(t)
 	r, ok := hugetlb(t)
 	if !ok {
 		t.Skip("the hugetlb controller is not on cgroup v2")
@@ -266,7 +267,7 @@ func TestParentWithProcesses(t *testing.T) {
 }
 
 func TestThreadedParent(t *testing.T) {
-	needRoot(t)
+	testkit.NeedRoot(t)
 	if mode(t) == cgroups.V1 {
 		return
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/peapod/peapod/cgroups"
+	"github.com/peapod/peapod/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,20 +26,14 @@ const inside = "PEAPOD_TEST_CGROUPS"
 const mountPoint = "/sys/fs/cgroup"
 
 // prefix is the first name of the groups of this run.
-var prefix = fmt.Sprintf("/peapod-test-%d", os.Getpid())
+var prefix = "/" + testkit.Mark + "cgroups"
 
 func TestMain(m *testing.M) {
 	if err := remount(os.Getenv(inside)); err != nil {
 		fmt.Fprintln(os.Stderr, "change the mounts of a private namespace:", err)
 		os.Exit(1)
 	}
-	before := descriptors() // Go's own, of the file that it takes GOMAXPROCS from
-	code := m.Run()
-	if leaks := leaked(before); code == 0 && len(leaks) > 0 {
-		fmt.Fprintln(os.Stderr, "left over by the tests:", strings.Join(leaks, ", "))
-		code = 1
-	}
-	os.Exit(code)
+	os.Exit(testkit.Run(m))
 }
 
 // remount makes the hierarchies so, in a private mount namespace.
@@ -52,40 +47,6 @@ func remount(mode string) error {
 	return nil
 }
 
-// leaked lists what should not be there after the tests: groups, threads in
-// other groups than the process, and descriptors on a cgroup file system.
-func leaked(before []string) []string {
-	list := groups(prefix)
-	list = append(list, groups("/peapod"+prefix)...)
-	for end := time.Now().Add(2 * time.Second); ; {
-		guests := guests()
-		if len(guests) == 0 {
-			break
-		}
-		if time.Now().After(end) {
-			list = append(list, guests...)
-			break
-		}
-		time.Sleep(time.Millisecond)
-	}
-	if after := descriptors(); len(after) > len(before) {
-		list = append(list, after...)
-	}
-	return list
-}
-
-// descriptors lists the open files of cgroup file systems.
-func descriptors() []string {
-	var list []string
-	fds, _ := filepath.Glob("/proc/self/fd/*")
-	for _, fd := range fds {
-		if to, err := os.Readlink(fd); err == nil && strings.HasPrefix(to, mountPoint) {
-			list = append(list, "descriptor of "+to)
-		}
-	}
-	return list
-}
-
 // groups lists the directories of a group in all hierarchies.
 func groups(path string) []string {
 	var list []string
@@ -94,30 +55,6 @@ func groups(path string) []string {
 		list = append(list, found...)
 	}
 	return list
-}
-
-// guests lists threads that are elsewhere than the process.
-func guests() []string {
-	home, err := os.ReadFile("/proc/self/cgroup")
-	if err != nil {
-		return []string{err.Error()}
-	}
-	var list []string
-	tasks, _ := filepath.Glob("/proc/self/task/*/cgroup")
-	for _, name := range tasks {
-		if text, err := os.ReadFile(name); err == nil && string(text) != string(home) {
-			list = append(list, name)
-		}
-	}
-	return list
-}
-
-// needRoot: making groups is root's.
-func needRoot(t testing.TB) {
-	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("needs root")
-	}
 }
 
 // mode of the host, or of the private mount namespace.
@@ -181,20 +118,13 @@ func content(t testing.TB, name string) string {
 	return strings.TrimSpace(string(text))
 }
 
-// soon is a context that ends long after any of these operations should.
-func soon(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	t.Cleanup(cancel)
-	return ctx
-}
-
 // drop removes a group with all that is in it and checks that nothing is left.
 func drop(t testing.TB, g *cgroups.Group) {
 	t.Helper()
-	if err := g.Kill(soon(t)); err != nil {
+	if err := g.Kill(testkit.Soon(t)); err != nil {
 		t.Error(err)
 	}
-	if err := g.Delete(soon(t)); err != nil {
+	if err := g.Delete(testkit.Soon(t)); err != nil {
 		t.Error(err)
 	}
 	if left := groups(g.Path()); len(left) > 0 {
@@ -264,16 +194,6 @@ func seats(t testing.TB, pid int) map[string]string {
 		list[names] = path
 	}
 	return list
-}
-
-// until polls for a condition.
-func until(t testing.TB, what string, done func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !done(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("waited 10 s in vain: %s", what)
-		}
-	}
 }
 
 // missing checks that a path is in no hierarchy.

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/internal/testkit"
+	"github.com/peapod/peapod/internal/testkit/report"
 )
 
 // asNobody makes a command run without privileges.
@@ -105,14 +107,13 @@ func TestUnknown(t *testing.T) {
 
 // The options that change how the container is set up do so.
 func TestRunOptions(t *testing.T) {
-	r := decode[report](t, peapod(t, "run", "--no-pivot", "-b", newBundle(t, nil, "report"), newName(t)).ok())
+	r := decode[report.Process](t, peapod(t, "run", "--no-pivot", "-b", newBundle(t, nil, "report"), newName(t)).ok())
 	if r.Pid != 1 {
 		t.Errorf("--no-pivot: pid %d", r.Pid)
 	}
-	type keys struct{ Keyring string }
-	own := decode[keys](t, peapod(t, "run", "-b", newBundle(t, nil, "report"), newName(t)).ok())
-	kept := decode[keys](t, peapod(t, "run", "--no-new-keyring", "-b", newBundle(t, nil, "report"), newName(t)).ok())
-	if !strings.Contains(own.Keyring, "_ses."+prefix) || strings.Contains(kept.Keyring, prefix) {
+	own := decode[report.Process](t, peapod(t, "run", "-b", newBundle(t, nil, "report"), newName(t)).ok())
+	kept := decode[report.Process](t, peapod(t, "run", "--no-new-keyring", "-b", newBundle(t, nil, "report"), newName(t)).ok())
+	if !strings.Contains(own.Keyring, "_ses."+testkit.Mark) || strings.Contains(kept.Keyring, testkit.Mark) {
 		t.Errorf("keyring %q, with --no-new-keyring %q", own.Keyring, kept.Keyring)
 	}
 }
@@ -124,7 +125,7 @@ func TestCompletion(t *testing.T) {
 	if bash, err := exec.LookPath("bash"); err == nil {
 		cmd := command(t)
 		cmd.Path, cmd.Args = bash, []string{"bash", "-c", script + `
-			COMP_WORDS=("$1" delete --force ` + prefix + `) COMP_CWORD=3; _peapod; echo "${COMPREPLY[@]}"`, "bash", binary}
+			COMP_WORDS=("$1" delete --force ` + testkit.Mark + `) COMP_CWORD=3; _peapod; echo "${COMPREPLY[@]}"`, "bash", binary}
 		if got := finish(t, cmd).ok(); got != id {
 			t.Errorf("bash: %q", got)
 		}

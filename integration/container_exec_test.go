@@ -9,21 +9,9 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/internal/testkit"
+	"github.com/peapod/peapod/internal/testkit/report"
 )
-
-// report is what the probe tells about its process.
-type report struct {
-	Pid, UID, GID int
-	Groups        []int
-	Cwd, Cgroup   string
-	Env           []string
-	Status        map[string]string
-	Limits        map[string][2]uint64
-	Files         map[string]string
-	Namespaces    map[string]string
-	Size          [2]uint16
-	TTY           bool
-}
 
 func TestExecStatus(t *testing.T) {
 	id := detached(t, nil)
@@ -33,7 +21,7 @@ func TestExecStatus(t *testing.T) {
 	peapod(t, "exec", id, "/etc").wants(255, "/etc")
 	peapod(t, "exec", id).wants(255, "args cannot be empty")
 	peapod(t, "exec").wants(255, "argument is missing")
-	peapod(t, "exec", prefix+"none", "probe").wants(255, "does not exist")
+	peapod(t, "exec", testkit.Mark+"none", "probe").wants(255, "does not exist")
 	peapod(t, "exec", "--cwd", "tmp", id, "probe").wants(255, "absolute")
 	if got := feed(t, strings.NewReader("typed"), "exec", id, "probe", "copy").ok(); got != "typed" {
 		t.Errorf("stdin: %q", got)
@@ -42,14 +30,14 @@ func TestExecStatus(t *testing.T) {
 
 func TestExecOptions(t *testing.T) {
 	id := detached(t, func(s *specs.Spec) { s.Process.NoNewPrivileges = false })
-	own := decode[report](t, peapod(t, "exec", id, "probe", "report").ok())
+	own := decode[report.Process](t, peapod(t, "exec", id, "probe", "report").ok())
 	if own.UID != 0 || own.Cwd != "/" || !slices.Contains(own.Env, "TERM=xterm") || own.Limits["NOFILE"] != [2]uint64{1024, 1024} || own.Status["NoNewPrivs"] != "0" {
 		t.Errorf("without options: %+v", own)
 	}
 	if pid := stateOf(t, id).Pid; own.Namespaces["pid"] != readLink(t, "/proc/"+strconv.Itoa(pid)+"/ns/pid") {
 		t.Errorf("pid namespace %s", own.Namespaces["pid"])
 	}
-	r := decode[report](t, peapod(t, "exec", "--user", "7:8", "-g", "9", "--additional-gids", "10,11", "--env", "A= x, y ", "-e", "TERM=vt100",
+	r := decode[report.Process](t, peapod(t, "exec", "--user", "7:8", "-g", "9", "--additional-gids", "10,11", "--env", "A= x, y ", "-e", "TERM=vt100",
 		"--cwd", "/tmp", "--no-new-privs", "--cap", "CAP_NET_RAW", "--ignore-paused", id, "probe", "report").ok())
 	if r.UID != 7 || r.GID != 8 || !slices.Contains(r.Groups, 9) || !slices.Contains(r.Groups, 11) {
 		t.Errorf("user %d:%d %v", r.UID, r.GID, r.Groups)
@@ -66,7 +54,7 @@ func TestExecOptions(t *testing.T) {
 		t.Errorf("cwd %s, no_new_privs %s", r.Cwd, r.Status["NoNewPrivs"])
 	}
 	// UID alone leaves the group.
-	if r := decode[report](t, peapod(t, "exec", "-u", "7", id, "probe", "report").ok()); r.UID != 7 || r.GID != 0 {
+	if r := decode[report.Process](t, peapod(t, "exec", "-u", "7", id, "probe", "report").ok()); r.UID != 7 || r.GID != 0 {
 		t.Errorf("user %d:%d", r.UID, r.GID)
 	}
 	for _, bad := range [][]string{{"--user", "root"}, {"--user", "1:x"}, {"--user", "4294967295"}, {"-g", "x"}, {"--cap", "NOPE"}, {"--env", "novalue"}} {
@@ -98,7 +86,7 @@ func TestExecProcessFile(t *testing.T) {
 	id := detached(t, nil)
 	path := filepath.Join(t.TempDir(), "process.json")
 	writeJSON(t, path, specs.Process{Args: []string{"/bin/probe", "report"}, Cwd: "/tmp", Env: []string{"ONLY=this"}, User: specs.User{UID: 3}})
-	r := decode[report](t, peapod(t, "exec", "--process", path, id).ok())
+	r := decode[report.Process](t, peapod(t, "exec", "--process", path, id).ok())
 	if !slices.Contains(r.Env, "ONLY=this") || slices.Contains(r.Env, "TERM=xterm") || r.UID != 3 || r.Cwd != "/tmp" {
 		t.Errorf("%+v", r)
 	}

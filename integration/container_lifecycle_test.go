@@ -12,6 +12,7 @@ import (
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/internal/testkit"
 )
 
 // state is what `state` and `list` print.
@@ -60,7 +61,7 @@ func TestLifecycle(t *testing.T) {
 	peapod(t, "start", id).wants(1, id)
 	peapod(t, "delete", id).wants(1, "not stopped")
 	// The probe may not wait for signals yet.
-	eventually(t, "it ends", func() bool {
+	testkit.Eventually(t, "it ends", func() bool {
 		peapod(t, "kill", id)
 		return stateOf(t, id).Status == "stopped"
 	})
@@ -105,7 +106,7 @@ func TestKillSignals(t *testing.T) {
 	id := detached(t, nil)
 	peapod(t, "kill", id, "NOPE").wants(1, `"NOPE"`)
 	peapod(t, "kill", "--all", id, "KILL").ok()
-	eventually(t, "it ends", func() bool { return stateOf(t, id).Status == "stopped" })
+	testkit.Eventually(t, "it ends", func() bool { return stateOf(t, id).Status == "stopped" })
 }
 
 // Without a pid namespace of its own the kernel does not end the others.
@@ -118,7 +119,7 @@ func TestKillWithoutPidNamespace(t *testing.T) {
 		t.Fatalf("processes %v", pids)
 	}
 	peapod(t, "kill", id, "KILL").ok()
-	eventually(t, "all end", func() bool {
+	testkit.Eventually(t, "all end", func() bool {
 		return peapod(t, "ps", "--format", "json", id).ok() == "[]" && stateOf(t, id).Status == "stopped"
 	})
 }
@@ -126,7 +127,7 @@ func TestKillWithoutPidNamespace(t *testing.T) {
 func TestList(t *testing.T) {
 	a, b := detached(t, nil), detached(t, nil)
 	peapod(t, "kill", b, "KILL").ok()
-	eventually(t, "it ends", func() bool { return stateOf(t, b).Status == "stopped" })
+	testkit.Eventually(t, "it ends", func() bool { return stateOf(t, b).Status == "stopped" })
 	if got := strings.Fields(peapod(t, "list", "--quiet").ok()); !slices.Equal(got, []string{a, b}) {
 		t.Errorf("list -q: %q", got)
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
@@ -101,12 +102,12 @@ func TestStartReportsCommand(t *testing.T) {
 	id := newName(t)
 	peapod(t, "create", "-b", newBundle(t, func(s *specs.Spec) { s.Process.Args = []string{"nope"} }), id).ok()
 	peapod(t, "start", id).wants(1, `"nope"`)
-	eventually(t, "it ends", func() bool { return stateOf(t, id).Status == "stopped" })
+	testkit.Eventually(t, "it ends", func() bool { return stateOf(t, id).Status == "stopped" })
 }
 
 func TestLog(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
-	peapod(t, "--log", path, "--log-format", "json", "start", prefix+"none").wants(1, "does not exist")
+	peapod(t, "--log", path, "--log-format", "json", "start", testkit.Mark+"none").wants(1, "does not exist")
 	data, _ := os.ReadFile(path)
 	entry := decode[map[string]string](t, string(data))
 	if entry["level"] != "error" || !strings.Contains(entry["msg"], "does not exist") || entry["time"] == "" {

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/internal/testkit"
+	"github.com/peapod/peapod/internal/testkit/report"
 	"golang.org/x/sys/unix"
 )
 
@@ -120,7 +122,7 @@ func TestTerminalExec(t *testing.T) {
 	id := detached(t, nil)
 	p, _, slave := onTerminal(t, "exec", "-t", id, "probe", "report", ";", "wait", ";", "report", ";", "exit", "6")
 	first, _, _ := strings.Cut(p.sees("ready"), "\r\n")
-	if r := decode[report](t, first); !r.TTY || r.Size != [2]uint16{33, 99} {
+	if r := decode[report.Process](t, first); !r.TTY || r.Size != [2]uint16{33, 99} {
 		t.Errorf("terminal %v of %v", r.TTY, r.Size)
 	}
 	setSize(t, int(slave.Fd()), 44, 55)
@@ -168,7 +170,7 @@ func TestTerminalReaderLeaves(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Close()
-	r.SetReadDeadline(time.Now().Add(patience))
+	r.SetReadDeadline(time.Now().Add(testkit.Patience))
 	for b, seen := make([]byte, 64), ""; !strings.Contains(seen, "ready"); {
 		n, err := r.Read(b)
 		if err != nil {
@@ -201,13 +203,13 @@ func console(t testing.TB) (path string, receive func() *os.File) {
 	t.Cleanup(func() { l.Close() })
 	return path, func() *os.File {
 		t.Helper()
-		l.SetDeadline(time.Now().Add(patience))
+		l.SetDeadline(time.Now().Add(testkit.Patience))
 		conn, err := l.AcceptUnix()
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		conn.SetDeadline(time.Now().Add(patience))
+		conn.SetDeadline(time.Now().Add(testkit.Patience))
 		content, control := make([]byte, 64), make([]byte, 64)
 		_, n, _, _, err := conn.ReadMsgUnix(content, control)
 		if err != nil {
@@ -231,7 +233,7 @@ func console(t testing.TB) (path string, receive func() *os.File) {
 // says waits until text comes from a terminal.
 func says(t testing.TB, master *os.File, text string) {
 	t.Helper()
-	master.SetReadDeadline(time.Now().Add(patience))
+	master.SetReadDeadline(time.Now().Add(testkit.Patience))
 	for b, seen := make([]byte, 4096), ""; !strings.Contains(seen, text); {
 		n, err := master.Read(b)
 		seen += string(b[:n])

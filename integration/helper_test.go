@@ -2,7 +2,6 @@ package integration
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -14,10 +13,8 @@ import (
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/internal/testkit"
 )
-
-// patience is how long anything may take before a test gives up on it.
-const patience = 20 * time.Second
 
 // result is what a command printed, and its exit status.
 type result struct {
@@ -44,9 +41,7 @@ func feed(t testing.TB, stdin io.Reader, args ...string) *result {
 // command is a call of the binary that is killed when it takes too long.
 func command(t testing.TB, args ...string) *exec.Cmd {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	t.Cleanup(cancel)
-	return exec.CommandContext(ctx, binary, args...)
+	return exec.CommandContext(testkit.Soon(t), binary, args...)
 }
 
 // finish runs cmd to its end. Its output goes to files: a pipe would be held
@@ -116,7 +111,7 @@ func newRoot(t testing.TB, names ...string) string {
 		}
 	}
 	for _, name := range append(names, "probe") {
-		if err := os.Link(probe, filepath.Join(root, "bin", name)); err != nil {
+		if err := os.Link(testkit.Probe(t), filepath.Join(root, "bin", name)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -169,17 +164,6 @@ func decode[T any](t testing.TB, text string) T {
 	return v
 }
 
-// eventually polls until f is true.
-func eventually(t testing.TB, what string, f func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
-		if f() {
-			return
-		}
-	}
-	t.Fatalf("it never came that %s", what)
-}
-
 // running is a command in the background whose output can be waited for.
 type running struct {
 	t      testing.TB
@@ -223,7 +207,7 @@ func watchCommand(t testing.TB, cmd *exec.Cmd, output *os.File) *running {
 // sees waits until the output has text in it, and returns all of it so far.
 func (p *running) sees(text string) string {
 	p.t.Helper()
-	p.output.SetReadDeadline(time.Now().Add(patience))
+	p.output.SetReadDeadline(time.Now().Add(testkit.Patience))
 	for b := make([]byte, 4096); !strings.Contains(p.seen.String(), text); {
 		n, err := p.output.Read(b)
 		p.seen.Write(b[:n])
@@ -239,7 +223,7 @@ func (p *running) status() int {
 	p.t.Helper()
 	select {
 	case <-p.ended:
-	case <-time.After(patience):
+	case <-time.After(testkit.Patience):
 		p.t.Fatalf("%v does not end; it wrote %q", p.cmd.Args, p.seen.String())
 	}
 	return p.cmd.ProcessState.ExitCode()

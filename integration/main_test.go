@@ -5,7 +5,6 @@ package integration
 
 import (
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,22 +13,14 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
+	"github.com/peapod/peapod/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
-var (
-	// binary is the peapod that is tested, probe a static program for the
-	// containers to run (runtime/testdata/probe).
-	binary, probe string
-	// scratch is this run's directory. The state is in state below it, the
-	// pods' data in data: peapod learns that from its environment.
-	scratch string
-	// prefix begins the names of this run's containers and pods (newName),
-	// so that their cgroups are told from those of others.
-	prefix = fmt.Sprintf("it-%d-", os.Getpid())
-)
+// binary is the peapod that is tested. Its state is in state below the run's
+// testkit.Scratch() directory, the pods' data in data: it learns that from its environment.
+var binary string
 
 // worker is set in the environment of the process that runs the tests.
 const worker = "PEAPOD_INTEGRATION_WORKER"
@@ -77,123 +68,43 @@ func supervise() int {
 			break
 		}
 	}
-	if left := processes(); len(left) > 0 {
-		fmt.Fprintf(os.Stderr, "FAIL: left running by the tests:\n  %s\n", strings.Join(left, "\n  "))
+	if left := testkit.Poll(func() string { return strings.Join(orphans(), "\n  ") }); left != "" {
+		fmt.Fprintf(os.Stderr, "FAIL: left running by the tests:\n  %s\n", left)
 		return 1
 	}
 	return code
 }
 
-func testMain(m *testing.M) int {
-	var err error
-	if scratch, err = os.MkdirTemp("", "peapod-integration-"); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+// orphans are the processes that have come to this one and run.
+func orphans() []string {
+	for {
+		if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); pid <= 0 && err != unix.EINTR {
+			return testkit.Children()
+		}
 	}
-	defer os.RemoveAll(scratch)
+}
+
+func testMain(m *testing.M) int {
 	if err := prepare(); err != nil {
 		fmt.Fprintln(os.Stderr, "integration:", err)
 		return 1
 	}
-	code := m.Run()
-	if left := leftOver(); len(left) > 0 {
-		fmt.Fprintf(os.Stderr, "FAIL: left over by the tests:\n  %s\n", strings.Join(left, "\n  "))
-		return 1
-	}
-	return code
+	return testkit.Run(m, registered)
 }
 
-func prepare() error {
-	if err := os.Chmod(scratch, 0o755); err != nil {
-		return err
+func prepare() (err error) {
+	for name, dir := range map[string]string{"PEAPOD_ROOT": "state", "PEAPOD_DATA": "data", "TMPDIR": "."} {
+		os.Setenv(name, filepath.Join(testkit.Scratch(), dir))
 	}
-	for name, value := range map[string]string{
-		"CGO_ENABLED": "0", "PEAPOD_ROOT": filepath.Join(scratch, "state"), "PEAPOD_DATA": filepath.Join(scratch, "data"),
-	} {
-		os.Setenv(name, value)
-	}
-	binary, probe = filepath.Join(scratch, "peapod"), filepath.Join(scratch, "probe")
-	for path, pkg := range map[string]string{binary: "../cmd/peapod", probe: "../runtime/testdata/probe"} {
-		build := exec.Command("go", "build", "-trimpath", "-buildvcs=false",
-			"-ldflags", "-s -w -X main.version=0.0.0-test", "-o", path, pkg)
-		if out, err := build.CombinedOutput(); err != nil {
-			return fmt.Errorf("build %s: %w\n%s", pkg, err, out)
-		}
-	}
-	return nil
-}
-
-// leftOver lists what the tests have not cleared up. What is about to end gets
-// a moment.
-func leftOver() (left []string) {
-	for range 300 {
-		left = append(append(mounts(), groups()...), registered()...)
-		if len(left) == 0 {
-			return nil
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return left
-}
-
-// processes are the children of this process that run. It gives those a moment
-// that are about to end.
-func processes() (list []string) {
-	for range 300 {
-		list = children()
-		if len(list) == 0 {
-			return nil
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return list
-}
-
-func children() (list []string) {
-	tasks, _ := filepath.Glob("/proc/self/task/*/children")
-	for _, task := range tasks {
-		children, _ := os.ReadFile(task)
-		for pid := range strings.FieldsSeq(string(children)) {
-			stat, _ := os.ReadFile("/proc/" + pid + "/stat")
-			_, rest, _ := strings.Cut(string(stat), ") ")
-			if rest != "" && rest[0] != 'Z' && rest[0] != 'X' {
-				args, _ := os.ReadFile("/proc/" + pid + "/cmdline")
-				list = append(list, "process "+pid+": "+strings.ReplaceAll(string(args), "\x00", " "))
-			}
-		}
-	}
-	return list
-}
-
-// mounts are those of this run, and namespaces that are held by a mount.
-func mounts() (list []string) {
-	data, _ := os.ReadFile("/proc/self/mountinfo")
-	for line := range strings.Lines(string(data)) {
-		if strings.Contains(line, scratch) || strings.Contains(line, prefix) {
-			list = append(list, "mount: "+strings.TrimSpace(line))
-		}
-	}
-	return list
-}
-
-// groups are the cgroups of this run's containers and pods.
-func groups() (list []string) {
-	filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return nil // it went meanwhile
-		}
-		if d.IsDir() && strings.HasPrefix(d.Name(), prefix) {
-			list = append(list, "cgroup: "+path)
-		}
-		return nil
-	})
-	return list
+	os.Setenv("CGO_ENABLED", "0")
+	binary, err = testkit.Build("peapod", testkit.Module+"/cmd/peapod", "-trimpath", "-ldflags", "-s -w -X main.version=0.0.0-test")
+	return err
 }
 
 // registered are the containers and pods that are still known.
 func registered() (list []string) {
 	for _, pattern := range []string{"state/containers/*", "state/pods/*", "data/pods/*"} {
-		found, _ := filepath.Glob(filepath.Join(scratch, pattern))
+		found, _ := filepath.Glob(filepath.Join(testkit.Scratch(), pattern))
 		list = append(list, found...)
 	}
 	return list
@@ -206,7 +117,7 @@ var names int
 func newName(t testing.TB) string {
 	t.Helper()
 	names++
-	name := prefix + strconv.Itoa(names)
+	name := testkit.Mark + strconv.Itoa(names)
 	t.Cleanup(func() {
 		for _, args := range [][]string{{"delete", "--force", name}, {"pod", "rm", "--force", name}} {
 			if out, err := exec.Command(binary, args...).CombinedOutput(); err != nil {

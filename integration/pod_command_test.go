@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/peapod/peapod/internal/testkit"
+	"github.com/peapod/peapod/internal/testkit/report"
 	"golang.org/x/sys/unix"
 )
 
@@ -55,10 +57,10 @@ func TestPodFailures(t *testing.T) {
 	peapod(t, "pod", "run", "--env", "=1", path).wants(1, "NAME=VALUE")
 	peapod(t, "pod", "run", "--name", "Not/A/Name", path).wants(1, "Not/A/Name")
 	for _, args := range [][]string{{"inspect"}, {"logs"}, {"stop"}, {"rm"}, {"wait"}, {"port"}} {
-		peapod(t, "pod", args[0], prefix+"none").wants(1, prefix+"none")
+		peapod(t, "pod", args[0], testkit.Mark+"none").wants(1, testkit.Mark+"none")
 	}
-	peapod(t, "pod", "exec", prefix+"none", "probe").wants(1, prefix+"none")
-	peapod(t, "pod", "rm", "--force", prefix+"none").ok()
+	peapod(t, "pod", "exec", testkit.Mark+"none", "probe").wants(1, testkit.Mark+"none")
+	peapod(t, "pod", "rm", "--force", testkit.Mark+"none").ok()
 	peapod(t, "pod", "ps", "-o", "xml").wants(1, "table, wide or json")
 }
 
@@ -113,7 +115,7 @@ func TestPodDetached(t *testing.T) {
 	if list.Kind != "PodList" || len(list.Items) != 1 || list.Items[0]["spec"] == nil || list.Items[0]["status"] == nil {
 		t.Errorf("ps -o json: %+v", list)
 	}
-	if r := decode[report](t, peapod(t, "pod", "exec", name, "probe", "report").ok()); r.Status["SigIgn"] != ignored(t) {
+	if r := decode[report.Process](t, peapod(t, "pod", "exec", name, "probe", "report").ok()); r.Status["SigIgn"] != ignored(t) {
 		t.Errorf("signals are ignored: %s", r.Status["SigIgn"])
 	}
 	if status := read(t, fmt.Sprintf("/proc/%d/status", stateOf(t, name+".a").Pid)); !strings.Contains(status, "SigIgn:\t"+ignored(t)) {
@@ -133,7 +135,7 @@ func TestPodDetached(t *testing.T) {
 		t.Errorf("the supervisor's log: %v", err)
 	}
 
-	eventually(t, "all has been logged", func() bool {
+	testkit.Eventually(t, "all has been logged", func() bool {
 		r := peapod(t, "pod", "logs", name)
 		return strings.Contains(r.ok(), "a | ready") && strings.Contains(r.stdout, "b | ready") && r.stderr == "a | complaint\n"
 	})
@@ -217,7 +219,7 @@ func TestPodExec(t *testing.T) {
 	if got := peapod(t, "pod", "exec", name, "probe", "echo", "-c", "--", "-i").ok(); got != "-c -- -i" {
 		t.Errorf("%q", got)
 	}
-	r := decode[report](t, peapod(t, "pod", "exec", name, "-c", "b", "-e", "A= 1", "-u", "7:8", "-w", "/tmp", "--", "probe", "report").ok())
+	r := decode[report.Process](t, peapod(t, "pod", "exec", name, "-c", "b", "-e", "A= 1", "-u", "7:8", "-w", "/tmp", "--", "probe", "report").ok())
 	if env := strings.Join(r.Env, "|"); !strings.Contains(env, "WHO=b") || !strings.Contains(env, "A= 1") || r.UID != 7 || r.GID != 8 || r.Cwd != "/tmp" {
 		t.Errorf("%+v", r)
 	}

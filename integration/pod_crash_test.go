@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peapod/peapod/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
@@ -90,7 +91,7 @@ func TestSupervisorKilled(t *testing.T) {
 
 func supervisorPID(t testing.TB, name string) int {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(scratch, "state", "pods", name, "status.json"))
+	data, err := os.ReadFile(filepath.Join(testkit.Scratch(), "state", "pods", name, "status.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +112,7 @@ func clear(t testing.TB, name string, port int) {
 		c.Close()
 		t.Error("the host port is still open")
 	}
-	eventually(t, "no process of pod "+name+" is left", func() bool { return len(processes()) == 0 })
+	testkit.Until(t, func() string { return strings.Join(testkit.Children(), "\n") })
 }
 
 // While a pod is removed, another command may do the same.
@@ -134,13 +135,13 @@ func TestManyPods(t *testing.T) {
 	const pods, atATime = 200, 8
 	image := newRoot(t)
 	dir := t.TempDir()
-	before := len(ownDescriptors())
+	before := testkit.Held()
 	begun := time.Now()
 	failures := make(chan string, pods)
 	slots := make(chan struct{}, atATime)
 	for i := range pods {
 		slots <- struct{}{}
-		name := fmt.Sprintf("%smany-%d", prefix, i)
+		name := fmt.Sprintf("%smany-%d", testkit.Mark, i)
 		path := filepath.Join(dir, name+".json")
 		writeJSON(t, path, map[string]any{
 			"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": name},
@@ -166,15 +167,8 @@ func TestManyPods(t *testing.T) {
 		t.Error(f)
 	}
 	t.Logf("%d pods of two containers, %d at a time: %s", pods, atATime, time.Since(begun).Round(time.Millisecond))
-	if left := leftOver(); len(left) > 0 {
+	before.Check(t)
+	if left := registered(); len(left) > 0 {
 		t.Errorf("left over:\n%s", strings.Join(left, "\n"))
 	}
-	if after := len(ownDescriptors()); after > before {
-		t.Errorf("this process had %d descriptors and has %d", before, after)
-	}
-}
-
-func ownDescriptors() []os.DirEntry {
-	list, _ := os.ReadDir("/proc/self/fd")
-	return list
 }

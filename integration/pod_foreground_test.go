@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peapod/peapod/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
@@ -49,7 +50,7 @@ func TestPodForegroundSignals(t *testing.T) {
 	name, path := podSpec(t, probing("wait"))
 	p := begin(t, command(t, "pod", "run", path))
 	p.sees("a | ready")
-	eventually(t, "it runs", func() bool { return strings.Contains(peapod(t, "pod", "ps").ok(), "Running") })
+	testkit.Eventually(t, "it runs", func() bool { return strings.Contains(peapod(t, "pod", "ps").ok(), "Running") })
 	peapod(t, "kill", name+".a", "STOP").ok()
 	start := time.Now()
 	p.cmd.Process.Signal(unix.SIGINT)
@@ -117,7 +118,7 @@ func TestPodReaderLeaves(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Close()
-	r.SetReadDeadline(time.Now().Add(patience))
+	r.SetReadDeadline(time.Now().Add(testkit.Patience))
 	if _, err := r.Read(make([]byte, 64)); err != nil {
 		t.Fatal(err)
 	}

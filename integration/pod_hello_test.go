@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peapod/peapod/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
@@ -65,7 +66,7 @@ func TestHello(t *testing.T) {
 		t.Errorf("the page does not tell the pod's name: %s", page)
 	}
 	// The back end may begin to listen a moment after the front end.
-	eventually(t, "the counter counts", func() bool { return visits(get(t, address+"/")) > 0 })
+	testkit.Eventually(t, "the counter counts", func() bool { return visits(get(t, address+"/")) > 0 })
 	if first, second := visits(get(t, address+"/")), visits(get(t, address+"/")); second != first+1 {
 		t.Errorf("the counter does not count: %d, then %d", first, second)
 	}
@@ -74,7 +75,7 @@ func TestHello(t *testing.T) {
 		t.Errorf("exit status %d after Ctrl-C: %s", code, p.seen.String())
 	}
 	nothingOf(t, name)
-	if images, _ := filepath.Glob(filepath.Join(scratch, "data/images/*")); len(images) > 0 {
+	if images, _ := filepath.Glob(filepath.Join(testkit.Scratch(), "data/images/*")); len(images) > 0 {
 		t.Errorf("%q are left", images)
 	}
 	if _, err := http.Get(address); err == nil {
@@ -96,21 +97,15 @@ func visits(page string) int {
 // nothingOf checks that a pod left nothing behind.
 func nothingOf(t testing.TB, name string) {
 	t.Helper()
-	var left []string
-	for range 300 {
-		left = nil
-		for _, what := range append(append(mounts(), groups()...), registered()...) {
-			// it-1 is no part of it-10.
-			if regexp.MustCompile(regexp.QuoteMeta(name) + `($|\D)`).MatchString(what) {
-				left = append(left, what)
+	whole := regexp.MustCompile(regexp.QuoteMeta(name) + `($|\D)`) // test-1 is no part of test-10
+	testkit.Until(t, func() (left string) {
+		for _, what := range append(testkit.Outside(testkit.Mark), registered()...) {
+			if whole.MatchString(what) {
+				left += "left of pod " + name + ": " + what + "\n"
 			}
 		}
-		if len(left) == 0 {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Errorf("left over of pod %s:\n%s", name, strings.Join(left, "\n"))
+		return left
+	})
 }
 
 // The commands of a detached pod.
@@ -154,7 +149,7 @@ func TestStopForeground(t *testing.T) {
 	name, path := podSpec(t, probing("wait"))
 	p := begin(t, command(t, "pod", "run", path))
 	p.sees("a | ready")
-	eventually(t, "it runs", func() bool { return strings.Contains(peapod(t, "pod", "ps").ok(), "Running") })
+	testkit.Eventually(t, "it runs", func() bool { return strings.Contains(peapod(t, "pod", "ps").ok(), "Running") })
 	peapod(t, "kill", name+".a", "STOP").ok()
 	begun := time.Now()
 	peapod(t, "pod", "stop", "-t", "0", name).ok()

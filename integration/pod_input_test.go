@@ -9,13 +9,15 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/peapod/peapod/internal/testkit"
 )
 
 // tree lists what is below the state and data directories.
 func tree(t testing.TB) (list []string) {
 	t.Helper()
 	for _, dir := range []string{"state", "data"} {
-		filepath.WalkDir(filepath.Join(scratch, dir), func(path string, d os.DirEntry, err error) error {
+		filepath.WalkDir(filepath.Join(testkit.Scratch(), dir), func(path string, d os.DirEntry, err error) error {
 			if err == nil && !strings.Contains(path, "/images") {
 				list = append(list, path)
 			}
@@ -147,7 +149,7 @@ func TestPodAsNobody(t *testing.T) {
 	for _, d := range []string{filepath.Dir(path), filepath.Dir(filepath.Dir(path)), dir, filepath.Dir(dir)} {
 		os.Chmod(d, 0o755)
 	}
-	home := filepath.Join(scratch, "nobody")
+	home := filepath.Join(testkit.Scratch(), "nobody")
 	if err := os.Mkdir(home, 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/peapod/peapod/internal/testkit"
 )
 
 // examples/redis: a real server and a client on a Debian image, which share
@@ -23,7 +25,7 @@ func TestRedis(t *testing.T) {
 	}
 	name := newName(t)
 	peapod(t, "pod", "run", "-d", "--name", name, "--env", "NAME=the test", filepath.Join(example, "redis.json")).ok()
-	eventually(t, "the client has its answer", func() bool {
+	testkit.Eventually(t, "the client has its answer", func() bool {
 		return strings.Contains(peapod(t, "pod", "logs", name).ok(), "greeting is hello from the test")
 	})
 	for command, want := range map[string]string{

@@ -7,8 +7,8 @@ import (
 	"runtime"
 	"sync"
 	"testing"
-	"time"
 
+	"github.com/peapod/peapod/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
@@ -28,6 +28,7 @@ func inside(t *testing.T, ns *os.File, name string) string {
 
 func TestDoEntersAndLeaves(t *testing.T) {
 	s := newSet(t, Network, IPC, UTS)
+	home := testkit.Held()
 	for _, k := range s.Kinds() {
 		var st unix.Stat_t
 		if err := stat(s.File(k), &st); err != nil {
@@ -45,9 +46,7 @@ func TestDoEntersAndLeaves(t *testing.T) {
 			}
 		}
 	}
-	if err := leaks(descriptors()); err != nil {
-		t.Error(err)
-	}
+	home.Check(t)
 }
 
 func TestDoReturnsError(t *testing.T) {
@@ -80,6 +79,7 @@ func TestDoRefuses(t *testing.T) {
 
 func TestDoPanicAndGoexit(t *testing.T) {
 	s := newSet(t, Network)
+	home := testkit.Held()
 	func() {
 		defer func() {
 			if v := recover(); v != "boom" {
@@ -99,9 +99,7 @@ func TestDoPanicAndGoexit(t *testing.T) {
 	if <-done {
 		t.Error("went on after Goexit")
 	}
-	if err := leaks(descriptors()); err != nil {
-		t.Error(err)
-	}
+	home.Check(t)
 }
 
 // TestDoLeavesNoPoisonedThread takes the thread's capabilities away inside of
@@ -118,13 +116,10 @@ func TestDoLeavesNoPoisonedThread(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 500 {
-		if _, err := os.Stat(fmt.Sprintf("/proc/self/task/%d", tid)); errors.Is(err, os.ErrNotExist) {
-			return
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
-	t.Errorf("thread %d lives on in a foreign namespace", tid)
+	testkit.Eventually(t, fmt.Sprintf("thread %d ends, in a foreign namespace as it is", tid), func() bool {
+		_, err := os.Stat(fmt.Sprintf("/proc/self/task/%d", tid))
+		return errors.Is(err, os.ErrNotExist)
+	})
 }
 
 // TestDoWithoutPrivilege checks the error of a thread that may not enter.

@@ -5,12 +5,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"runtime"
 	"syscall"
 	"testing"
-	"time"
 
+	"github.com/peapod/peapod/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
@@ -21,13 +19,7 @@ func TestMain(m *testing.M) {
 	if os.Geteuid() != 0 {
 		os.Exit(runInUserNamespace())
 	}
-	before := descriptors()
-	code := m.Run()
-	if err := leaks(before); err != nil && code == 0 {
-		fmt.Fprintln(os.Stderr, "FAIL:", err)
-		code = 1
-	}
-	os.Exit(code)
+	os.Exit(testkit.Run(m, manyThreads))
 }
 
 func runInUserNamespace() int {
@@ -49,63 +41,11 @@ func runInUserNamespace() int {
 	return 0
 }
 
-// leaks waits a little: threads end after the goroutines that they served, and
-// the garbage collector closes the pipes that package net keeps for splice(2).
-func leaks(before map[string]string) error {
-	var err error
-	for range 200 {
-		runtime.GC()
-		if err = leaksNow(before); err == nil {
-			return nil
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return err
-}
-
-func leaksNow(before map[string]string) error {
-	for fd, target := range descriptors() {
-		if before[fd] != target && target != "anon_inode:[eventpoll]" && target != "anon_inode:[eventfd]" {
-			return fmt.Errorf("descriptor %s (%s) leaked", fd, target)
-		}
-	}
-	if n, err := foreignThreads(); err != nil {
-		return err
-	} else if n > 60 {
-		return fmt.Errorf("%d threads are left", n)
+// manyThreads complains about threads that have not ended.
+func manyThreads() []string {
+	tasks, _ := os.ReadDir("/proc/self/task")
+	if n := len(tasks); n > 60 {
+		return []string{fmt.Sprintf("%d threads", n)}
 	}
 	return nil
-}
-
-func descriptors() map[string]string {
-	open := map[string]string{}
-	entries, _ := os.ReadDir("/proc/self/fd")
-	for _, e := range entries {
-		if target, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil {
-			open[e.Name()] = target
-		}
-	}
-	return open
-}
-
-// foreignThreads returns the number of threads, and an error if one of them is
-// not in the namespaces of the main thread.
-func foreignThreads() (int, error) {
-	tasks, err := filepath.Glob("/proc/self/task/*")
-	if err != nil {
-		return 0, err
-	}
-	for _, kind := range []Kind{Network, IPC, UTS, Cgroup} {
-		home, err := os.Readlink("/proc/self/ns/" + kind.ProcName())
-		if err != nil {
-			return 0, err
-		}
-		for _, task := range tasks {
-			got, err := os.Readlink(task + "/ns/" + kind.ProcName())
-			if err == nil && got != home {
-				return 0, fmt.Errorf("%s is in %s, not in %s", task, got, home)
-			}
-		}
-	}
-	return len(tasks), nil
 }

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/peapod/peapod/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
@@ -120,13 +121,13 @@ func TestOptionsRefused(t *testing.T) {
 		{"sysctl that does not exist", sysctl("net.ipv4.no_such_thing"), all, unix.ENOENT, `set sysctl net.ipv4.no_such_thing to "1"`},
 		{"value that the kernel refuses", Options{Sysctls: map[string]string{"net.ipv4.ip_forward": "x"}}, all, unix.EINVAL, "ip_forward"},
 	} {
-		before := descriptors()
+		before := testkit.Held()
 		s, err := c.o.New(c.kinds...)
 		if s != nil || !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		if err := leaks(before); err != nil {
-			t.Errorf("%s: %v", c.name, err)
+		if left := before.Leaks(); len(left) > 0 {
+			t.Errorf("%s: left over: %q", c.name, left)
 		}
 	}
 }
@@ -163,7 +164,7 @@ func TestSetClose(t *testing.T) {
 }
 
 func TestThousandSets(t *testing.T) {
-	before := descriptors()
+	before := testkit.Held()
 	for range 1000 {
 		s, err := Options{Hostname: "x", Loopback: true}.New(Network, IPC, UTS)
 		if err != nil {
@@ -173,9 +174,7 @@ func TestThousandSets(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := leaks(before); err != nil {
-		t.Error(err)
-	}
+	before.Check(t)
 }
 
 func BenchmarkNew(b *testing.B) {

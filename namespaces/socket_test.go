@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peapod/peapod/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
@@ -159,7 +160,7 @@ func TestSockets(t *testing.T) {
 // TestSocketsAllOrNone runs out of descriptors in the middle of a batch.
 func TestSocketsAllOrNone(t *testing.T) {
 	ns := newSet(t, Network).File(Network)
-	before := descriptors()
+	before := testkit.Held()
 	var old unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
 		t.Fatal(err)
@@ -176,9 +177,7 @@ func TestSocketsAllOrNone(t *testing.T) {
 	if !errors.Is(err, unix.EMFILE) || fds != nil {
 		t.Errorf("%d sockets, %v", len(fds), err)
 	}
-	if err := leaks(before); err != nil {
-		t.Error(err)
-	}
+	before.Check(t)
 }
 
 func TestSocketRefuses(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/peapod/peapod/internal/proc"
+	"github.com/peapod/peapod/internal/testkit"
 )
 
 // detach runs a pod under a supervisor of its own.
@@ -25,7 +26,7 @@ func (s *stage) detach(p *Pod, change ...func(*Detached)) (string, error) {
 	for _, f := range change {
 		f(d)
 	}
-	name, _, err := Detach(soon(s.t), d, "/proc/self/exe", superviseArg)
+	name, _, err := Detach(testkit.Soon(s.t), d, "/proc/self/exe", superviseArg)
 	if err == nil {
 		s.t.Cleanup(func() { s.store.Remove(context.Background(), name, true) })
 	}
@@ -44,7 +45,7 @@ func (s *stage) get(name string) PodStatus {
 // logged is what a pod has written so far.
 func (s *stage) logged(name string) (lines []string) {
 	s.t.Helper()
-	err := s.store.Logs(soon(s.t), name, LogOptions{Tail: -1}, func(l Line) { lines = append(lines, l.Container+": "+string(l.Text)) })
+	err := s.store.Logs(testkit.Soon(s.t), name, LogOptions{Tail: -1}, func(l Line) { lines = append(lines, l.Container+": "+string(l.Text)) })
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -54,7 +55,7 @@ func (s *stage) logged(name string) (lines []string) {
 // awaitLog waits for a line.
 func (s *stage) awaitLog(name, want string) {
 	s.t.Helper()
-	until(s.t, func() string {
+	testkit.Until(s.t, func() string {
 		for _, line := range s.logged(name) {
 			if line == want {
 				return ""
@@ -97,7 +98,7 @@ func TestDetach(t *testing.T) {
 		}
 		ended <- code
 	}()
-	if err := s.store.Stop(soon(t), name, -1); err != nil {
+	if err := s.store.Stop(testkit.Soon(t), name, -1); err != nil {
 		t.Fatal(err)
 	}
 	if code := <-ended; code != 0 {
@@ -124,10 +125,10 @@ func TestDetachErrors(t *testing.T) {
 	if _, err := s.detach(p, func(d *Detached) { d.Data = []byte("{") }); err == nil || !strings.Contains(err.Error(), "p.json:1") {
 		t.Errorf("%v", err)
 	}
-	if _, _, err := Detach(soon(t), &Detached{Options: Options{Store: s.store}}, s.path("gone")); !errors.Is(err, os.ErrNotExist) {
+	if _, _, err := Detach(testkit.Soon(t), &Detached{Options: Options{Store: s.store}}, s.path("gone")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%v", err)
 	}
-	if _, _, err := Detach(soon(t), &Detached{Options: Options{Store: s.store}}, "/proc/self/exe", "-test.list=^$"); err == nil || !strings.Contains(err.Error(), "ended before the pod ran") {
+	if _, _, err := Detach(testkit.Soon(t), &Detached{Options: Options{Store: s.store}}, "/proc/self/exe", "-test.list=^$"); err == nil || !strings.Contains(err.Error(), "ended before the pod ran") {
 		t.Errorf("%v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -157,7 +158,7 @@ func TestStopDetached(t *testing.T) {
 		t.Errorf("status %+v", status)
 	}
 	begin := time.Now()
-	if err := s.store.Stop(soon(t), name, 200*time.Millisecond); err != nil {
+	if err := s.store.Stop(testkit.Soon(t), name, 200*time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
 	if took := time.Since(begin); took < 200*time.Millisecond || took > 5*time.Second {
@@ -175,11 +176,11 @@ func TestRemoveForced(t *testing.T) {
 	if err := s.store.Remove(t.Context(), name, false); !errors.Is(err, ErrRunning) {
 		t.Errorf("%v, want ErrRunning", err)
 	}
-	if err := s.store.Remove(soon(t), name, true); err != nil {
+	if err := s.store.Remove(testkit.Soon(t), name, true); err != nil {
 		t.Fatal(err)
 	}
 	s.nothingLeft()
-	if err := s.store.Remove(soon(t), name, true); err != nil {
+	if err := s.store.Remove(testkit.Soon(t), name, true); err != nil {
 		t.Errorf("once more: %v", err)
 	}
 }
@@ -195,7 +196,7 @@ func TestRemoveHanging(t *testing.T) {
 	if err := unix.Kill(status.Supervisor.PID, unix.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.store.Remove(soon(t), name, true); err != nil {
+	if err := s.store.Remove(testkit.Soon(t), name, true); err != nil {
 		t.Fatal(err)
 	}
 	s.nothingLeft()
@@ -225,14 +226,14 @@ func TestSupervisorDies(t *testing.T) {
 		t.Fatal(err)
 	}
 	for container, id := range ids {
-		until(t, func() string {
+		testkit.Until(t, func() string {
 			if id.Alive() {
 				return "container " + container + " goes on: process " + id.String()
 			}
 			return ""
 		})
 	}
-	until(t, func() string {
+	testkit.Until(t, func() string {
 		if got := s.get(name); got.Phase != PodFailed || got.Reason != ReasonLost {
 			return string(got.Phase) + " " + got.Reason
 		}

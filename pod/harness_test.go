@@ -1,7 +1,6 @@
 package pod
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/peapod/peapod/cgroups"
+	"github.com/peapod/peapod/internal/testkit"
 )
 
 // stage is what the pods of a test are run from: a store of its own and an
@@ -25,20 +25,10 @@ type stage struct {
 	pods  []string
 }
 
-func needRoot(t testing.TB) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: it runs pods")
-	}
-}
-
 func newStage(t testing.TB) *stage {
 	t.Helper()
-	needRoot(t)
-	if err := makeScratch(); err != nil {
-		t.Fatal(err)
-	}
-	dir, err := os.MkdirTemp(scratch, "stage-")
+	testkit.NeedRoot(t)
+	dir, err := os.MkdirTemp(testkit.Scratch(), "stage-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +42,7 @@ func newStage(t testing.TB) *stage {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Link(filepath.Join(scratch, "probe"), filepath.Join(s.image, "bin/probe")); err != nil {
+	if err := os.Link(testkit.Probe(t), filepath.Join(s.image, "bin/probe")); err != nil {
 		t.Fatal(err)
 	}
 	os.Chmod(filepath.Join(s.image, "tmp"), 0o777|os.ModeSticky)
@@ -114,7 +104,7 @@ func words(operations string) []string {
 
 // pod is a pod of boxes that are not restarted, with a name of its own.
 func (s *stage) pod(containers ...Container) *Pod {
-	s.pods = append(s.pods, fmt.Sprintf("t%d-%d", os.Getpid(), len(s.pods)))
+	s.pods = append(s.pods, fmt.Sprintf("%s%d", testkit.Mark, len(s.pods)))
 	p := &Pod{APIVersion: "v1", Kind: "Pod", Metadata: Metadata{Name: s.pods[len(s.pods)-1]}, Dir: s.dir}
 	p.Spec = Spec{Containers: containers, RestartPolicy: RestartNever}
 	p.SetDefaults()
@@ -181,7 +171,7 @@ func (s *stage) start(p *Pod, change ...func(*Options)) (*Supervisor, *output) {
 	for _, f := range change {
 		f(o)
 	}
-	sup, err := Start(soon(s.t), p, o)
+	sup, err := Start(testkit.Soon(s.t), p, o)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -236,7 +226,7 @@ func (s *stage) same(got, want []string) {
 // words, and nothing to be left.
 func (s *stage) refuse(p *Pod, words ...string) error {
 	s.t.Helper()
-	sup, err := Start(soon(s.t), p, &Options{Store: s.store})
+	sup, err := Start(testkit.Soon(s.t), p, &Options{Store: s.store})
 	if err == nil {
 		sup.Stop(0)
 		sup.Wait()
@@ -269,26 +259,7 @@ func (s *stage) nothingLeft() {
 			s.t.Errorf("cgroup %s is left", p.cgroup())
 		}
 	}
-	until(s.t, func() string { return strings.Join(outside(s.dir), "\n") })
-}
-
-// until polls until f has nothing to complain about.
-func until(t testing.TB, f func() string) {
-	t.Helper()
-	var complaint string
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
-		if complaint = f(); complaint == "" {
-			return
-		}
-	}
-	t.Error(complaint)
-}
-
-// soon is a context that ends long after anything here should.
-func soon(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	t.Cleanup(cancel)
-	return ctx
+	testkit.Until(s.t, func() string { return strings.Join(testkit.Outside(filepath.Base(s.dir)), "\n") })
 }
 
 // quickly makes the pauses between restarts short.

@@ -10,12 +10,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/peapod/peapod/internal/testkit"
 )
 
 // logsOf returns a pod's lines as "container: text".
 func (s *stage) logsOf(name string, o LogOptions) (lines []string) {
 	s.t.Helper()
-	err := s.store.Logs(soon(s.t), name, o, func(l Line) { lines = append(lines, l.Container+": "+string(l.Text)) })
+	err := s.store.Logs(testkit.Soon(s.t), name, o, func(l Line) { lines = append(lines, l.Container+": "+string(l.Text)) })
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -24,7 +26,7 @@ func (s *stage) logsOf(name string, o LogOptions) (lines []string) {
 
 func TestLogs(t *testing.T) {
 	s := newStage(t)
-	p := s.pod(box("a", "echo 1; echo 2; echo 3; part end"), box("b", "err x"))
+	p := s.pod(box("a", "echo 1; echo 2; echo 3; part end"), box("b", "stderr x"))
 	s.run(p, func(o *Options) { o.Keep = true })
 	name := p.Metadata.Name
 	for _, tt := range []struct {
@@ -65,7 +67,7 @@ func TestFollow(t *testing.T) {
 	ready := make(chan struct{})
 	go func() {
 		var list []string
-		err := s.store.Logs(soon(t), name, LogOptions{Tail: -1, Follow: true}, func(l Line) {
+		err := s.store.Logs(testkit.Soon(t), name, LogOptions{Tail: -1, Follow: true}, func(l Line) {
 			if list = append(list, string(l.Text)); len(list) == 1 {
 				close(ready)
 			}

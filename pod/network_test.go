@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peapod/peapod/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
@@ -62,7 +63,7 @@ func ask(t testing.TB, addr, text string) string {
 
 func TestLocalhost(t *testing.T) {
 	s := newStage(t)
-	s.expect(shared(s.pod(box("a", "serve 127.0.0.1:80; until /shared/done; echo end"), box("b", "connect 127.0.0.1:80 hello; write /shared/done x"))),
+	s.expect(shared(s.pod(box("a", "serve 127.0.0.1:80; until /shared/done; echo end"), box("b", "ask 127.0.0.1:80 hello; append /shared/done x"))),
 		"a: serving", "a: end", "b: hellobye", "b: ok")
 }
 
@@ -157,7 +158,7 @@ func TestHostPortOfAnotherPod(t *testing.T) {
 		if ip != "" {
 			where = net.JoinHostPort(ip, where)
 		}
-		_, err := Start(soon(t), s.pod(c), &Options{Store: s.store})
+		_, err := Start(testkit.Soon(t), s.pod(c), &Options{Store: s.store})
 		if !errors.Is(err, unix.EADDRINUSE) || !strings.HasSuffix(err.Error(), "host port "+where+" is in use by pod "+name+"; choose another") {
 			t.Errorf("%v", err)
 		}

@@ -34,7 +34,7 @@ func TestNobodyReachesAPod(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p := shared(s.pod(box("a", "write /secret x; write /shared/secret x; write /dev/shm/secret x; hold")))
+	p := shared(s.pod(box("a", "append /secret x; append /shared/secret x; append /dev/shm/secret x; hold")))
 	p.Spec.Containers[0].Env = []EnvVar{{Name: "PASSWORD", Value: "x"}}
 	sup, out := s.start(p)
 	out.await("a: ready", 1)
@@ -67,7 +67,7 @@ func TestNobodyReachesAPod(t *testing.T) {
 func TestNobodyInside(t *testing.T) {
 	s := newStage(t)
 	user := int64(nobody)
-	p := shared(s.pod(box("a", "stat /bin/probe; write /tmp/x 1; write /shared/x 2; write /dev/shm/x 3; list /; stat /etc/hosts")))
+	p := shared(s.pod(box("a", "stat /bin/probe; append /tmp/x 1; append /shared/x 2; append /dev/shm/x 3; ls /; stat /etc/hosts")))
 	p.Spec.SecurityContext = &PodSecurityContext{RunAsUser: &user}
 	result, got := s.run(p)
 	if text := strings.Join(got, "\n"); result != (Result{}) || strings.Count(text, "a: ok") != 3 || strings.Contains(text, "EACCES") {

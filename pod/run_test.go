@@ -12,19 +12,20 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peapod/peapod/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
 func TestRun(t *testing.T) {
 	s := newStage(t)
 	result, got := s.run(s.pod(
-		box("a", "echo one; err two; args"),
+		box("a", "echo one; stderr two; args"),
 		box("b", "echo x; exit 0"),
 	))
 	if result != (Result{}) {
 		t.Errorf("result %+v", result)
 	}
-	s.same(got, []string{"a: one", "a! two", `a: ["probe" "echo" "one" ";" "err" "two" ";" "args"]`, "b: x"})
+	s.same(got, []string{"a: one", "a! two", `a: ["probe" "echo" "one" ";" "stderr" "two" ";" "args"]`, "b: x"})
 }
 
 func TestRunContext(t *testing.T) {
@@ -35,7 +36,7 @@ func TestRunContext(t *testing.T) {
 	p := s.pod(box("a", "hold"))
 	go func() {
 		defer cancel()
-		until(t, func() string {
+		testkit.Until(t, func() string {
 			if r, err := s.store.Get(p.Metadata.Name); err != nil || r.Status.Phase != PodRunning {
 				return "the pod does not run"
 			}
@@ -77,7 +78,7 @@ func TestExitStatus(t *testing.T) {
 		containers []Container
 		want       Result
 	}{
-		{"first to fail", []Container{box("a", "until /pod/b; exit 3"), box("b", "write /pod/b x; exit 7")}, Result{"b", 7}},
+		{"first to fail", []Container{box("a", "until /pod/b; exit 3"), box("b", "append /pod/b x; exit 7")}, Result{"b", 7}},
 		{"one fails", []Container{box("a", "echo"), box("b", "exit 5")}, Result{"b", 5}},
 		{"none", []Container{box("a", "echo"), box("b", "echo")}, Result{}},
 	} {

@@ -15,6 +15,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/peapod/peapod/internal/testkit"
 	"github.com/peapod/peapod/runtime"
 )
 
@@ -167,11 +168,11 @@ func (s *stage) exec(pod, container, operations string, want int) {
 	}
 	process := *c.Spec().Process
 	process.Args = append([]string{"probe"}, words(operations)...)
-	p, err := c.Exec(soon(s.t), &runtime.ExecOptions{Process: &process})
+	p, err := c.Exec(testkit.Soon(s.t), &runtime.ExecOptions{Process: &process})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	status, err := p.Wait(soon(s.t))
+	status, err := p.Wait(testkit.Soon(s.t))
 	if err != nil || status.ExitCode() != want {
 		s.t.Errorf("exit status %v, %v, want %d", status, err, want)
 	}
@@ -245,7 +246,7 @@ func TestContainerOfNoPod(t *testing.T) {
 	s := newStage(t)
 	p := s.pod(box("a", "echo"))
 	name := p.Metadata.Name
-	c, err := s.store.runtime().Run(soon(t), name+".b", &runtime.CreateOptions{Bundle: s.dir, Spec: &specs.Spec{
+	c, err := s.store.runtime().Run(testkit.Soon(t), name+".b", &runtime.CreateOptions{Bundle: s.dir, Spec: &specs.Spec{
 		Version: specs.Version, Root: &specs.Root{Path: s.image},
 		Process: &specs.Process{Args: []string{"/bin/probe", "stubborn"}, Cwd: "/"},
 		Linux:   &specs.Linux{CgroupsPath: "/peapod/" + name + "-alone", Namespaces: []specs.LinuxNamespace{{Type: specs.MountNamespace}, {Type: specs.PIDNamespace}}},
@@ -260,7 +261,7 @@ func TestContainerOfNoPod(t *testing.T) {
 	if c.Status() != specs.StateRunning {
 		t.Errorf("it is %s", c.Status())
 	}
-	if err := c.Delete(soon(t), true); err != nil {
+	if err := c.Delete(testkit.Soon(t), true); err != nil {
 		t.Error(err)
 	}
 }

@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	goruntime "runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/peapod/peapod/cgroups"
+	"github.com/peapod/peapod/internal/testkit"
 )
 
 func contextThatEnds() (context.Context, context.CancelFunc) {
@@ -23,8 +23,8 @@ func TestNamespaces(t *testing.T) {
 	s := newStage(t)
 	const links = "link /proc/self/ns/net; link /proc/self/ns/ipc; link /proc/self/ns/uts; link /proc/self/ns/pid; link /proc/self/ns/mnt; link /proc/self/ns/cgroup; link /proc/self; "
 	_, got := s.run(shared(s.pod(
-		box("a", links+"write /dev/shm/x hello; write /shared/done x; until /shared/seen"),
-		box("b", links+"until /shared/done; cat /dev/shm/x; write /shared/seen x"),
+		box("a", links+"append /dev/shm/x hello; append /shared/done x; until /shared/seen"),
+		box("b", links+"until /shared/done; cat /dev/shm/x; append /shared/seen x"),
 	)))
 	of := map[string][]string{}
 	for _, line := range got {
@@ -54,7 +54,7 @@ func TestNamespaces(t *testing.T) {
 
 func TestHosts(t *testing.T) {
 	s := newStage(t)
-	p := s.pod(box("a", "cat /etc/hosts; cat /etc/hostname; host; write /etc/hosts more; cat /etc/resolv.conf"))
+	p := s.pod(box("a", "cat /etc/hosts; cat /etc/hostname; host; append /etc/hosts more; cat /etc/resolv.conf"))
 	p.Spec.Hostname = "web"
 	s.expect(p,
 		"a: 127.0.0.1\tlocalhost", "a: ::1\tlocalhost ip6-localhost ip6-loopback", "a: 127.0.0.1\tweb",
@@ -64,8 +64,8 @@ func TestHosts(t *testing.T) {
 func TestSecurityContext(t *testing.T) {
 	s := newStage(t)
 	p := s.pod(
-		box("a", "id; env HOME; status CapEff; status NoNewPrivs; write /bin/x x; write /tmp/x x"),
-		box("b", "id; status CapEff; status CapBnd; status NoNewPrivs; write /x x"),
+		box("a", "id; env HOME; status CapEff; status NoNewPrivs; append /bin/x x; append /tmp/x x"),
+		box("b", "id; status CapEff; status CapBnd; status NoNewPrivs; append /x x"),
 		box("c", "chown /tmp 1"),
 		box("d", "chown /tmp 1; id"),
 	)
@@ -119,7 +119,7 @@ func TestLimits(t *testing.T) {
 	if got := found["cpu.cfs_quota_us"] + found["cpu.max"]; got != "50000" && got != "50000 100000" {
 		t.Errorf("cpu limit: %v", found)
 	}
-	until(t, func() string {
+	testkit.Until(t, func() string {
 		if c := sup.Status().ContainerStatuses[1]; c.State.Terminated == nil || c.State.Terminated.Signal != 9 {
 			return fmt.Sprintf("a container with 32 MiB used 64 MiB: %+v", c.State)
 		}
@@ -171,7 +171,7 @@ func TestManyPods(t *testing.T) {
 		sup, out := s.start(p)
 		out.await("a: ready", 1)
 		out.await("b: hello", 1)
-		until(t, func() string {
+		testkit.Until(t, func() string {
 			if sup.Status().ContainerStatuses[1].State.Terminated == nil {
 				return "b goes on"
 			}
@@ -183,23 +183,14 @@ func TestManyPods(t *testing.T) {
 		}
 	}
 	one()
-	until(t, func() string { return "" })
-	before, goroutines := descriptors(), goruntime.NumGoroutine()
+	before := testkit.Held()
 	begin := time.Now()
 	for range 200 {
 		one()
 	}
 	t.Logf("50 pods of three containers in %s", time.Since(begin))
 	s.nothingLeft()
-	until(t, func() string {
-		if now := descriptors(); len(now) > len(before) {
-			return fmt.Sprintf("%d descriptors became %d: %q", len(before), len(now), now)
-		}
-		if n := goruntime.NumGoroutine(); n > goroutines+2 {
-			return fmt.Sprintf("%d goroutines became %d", goroutines, n)
-		}
-		return ""
-	})
+	before.Check(t)
 	tasks, _ := os.ReadDir("/proc/self/task")
 	if len(tasks) > 100 {
 		t.Errorf("%d threads", len(tasks))

@@ -29,7 +29,7 @@ func TestHostPath(t *testing.T) {
 	defer l.Close()
 	host := func(path string, kind HostPathType) *HostPath { return &HostPath{Path: path, Type: kind} }
 	p := withVolumes(
-		s.pod(box("a", "cat /any/file; cat /file; stat /made; stat /madefile; write /any/new x; write /readonly/new x; write /madefile text; stat /socket")),
+		s.pod(box("a", "cat /any/file; cat /file; stat /made; stat /madefile; append /any/new x; append /readonly/new x; append /madefile text; stat /socket")),
 		[]Volume{
 			{Name: "any", HostPath: host("host", "")},
 			{Name: "absolute", HostPath: host(s.path("host"), HostPathDirectory)},
@@ -46,11 +46,11 @@ func TestHostPath(t *testing.T) {
 		VolumeMount{Name: "socket", MountPath: "/socket"},
 	)
 	_, got := s.run(p)
-	if len(got) != 8 || !strings.HasPrefix(got[7], "a: 014") {
+	if len(got) != 8 || !strings.HasPrefix(got[7], "a: socket ") {
 		t.Fatalf("output %q", got)
 	}
 	s.same(got[:7], []string{
-		"a: from the host", "a: from the host", "a: 040755 0:0", "a: 0100644 0:0", "a: ok", "a: EROFS", "a: ok",
+		"a: from the host", "a: from the host", "a: dir 0755 0:0 0:0", "a: file 0644 0:0 0:0", "a: ok", "a: EROFS", "a: ok",
 	})
 	if s.read("host/new") != "x" || s.read("madefile") != "text" {
 		t.Error("the writes did not reach the host")
@@ -88,7 +88,7 @@ func TestEmptyDir(t *testing.T) {
 	group := int64(77)
 	user := int64(1234)
 	p := withVolumes(
-		s.pod(box("a", "stat /disk; stat /memory; write /disk/x one; fill /memory/big 3000000; list /disk; write /memory/x x; write /ro/x x; id")),
+		s.pod(box("a", "stat /disk; stat /memory; append /disk/x one; fill /memory/big 3000000; ls /disk; append /memory/x x; append /ro/x x; id")),
 		[]Volume{{Name: "disk"}, {Name: "memory", EmptyDir: &EmptyDir{Medium: MediumMemory, SizeLimit: quantity(t, "1Mi")}}},
 		VolumeMount{Name: "disk", MountPath: "/disk"}, VolumeMount{Name: "memory", MountPath: "/memory"},
 		VolumeMount{Name: "disk", MountPath: "/ro", ReadOnly: true},
@@ -96,7 +96,7 @@ func TestEmptyDir(t *testing.T) {
 	p.Spec.SecurityContext = &PodSecurityContext{FSGroup: &group, RunAsUser: &user}
 	old := unix.Umask(0o077)
 	defer unix.Umask(old)
-	s.expect(p, "a: 042777 0:77", "a: 042777 0:77", "a: ok", "a: ENOSPC", "a: entries: x", "a: ENOSPC", "a: EROFS", "a: 1234:0 [77]")
+	s.expect(p, "a: dir 02777 0:77 0:0", "a: dir 02777 0:77 0:0", "a: ok", "a: ENOSPC", "a: x", "a: ENOSPC", "a: EROFS", "a: 1234:0 [77]")
 }
 
 // An emptyDir keeps what is in it over restarts of a container.
@@ -116,10 +116,10 @@ func TestSubPath(t *testing.T) {
 	}
 	mount := func(at, sub string) VolumeMount { return VolumeMount{Name: "v", MountPath: at, SubPath: sub} }
 	s.expect(withVolumes(
-		s.pod(box("a", "cat /a/file; cat /b; cat /c/file; write /new/x x; stat /new; list /a")),
+		s.pod(box("a", "cat /a/file; cat /b; cat /c/file; append /new/x x; stat /new; ls /a")),
 		[]Volume{{Name: "v", HostPath: &HostPath{Path: "host"}}},
 		mount("/a", "deep"), mount("/b", "deep/file"), mount("/c", "inside"), mount("/new", "one/two"),
-	), "a: deep", "a: deep", "a: deep", "a: ok", "a: 040755 0:0", "a: entries: file")
+	), "a: deep", "a: deep", "a: deep", "a: ok", "a: dir 0755 0:0 0:0", "a: file")
 	if s.read("host/one/two/x") != "x" {
 		t.Error("the write did not reach the volume")
 	}

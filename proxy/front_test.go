@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peapod/peapod/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
@@ -89,11 +90,11 @@ func TestOutOfDescriptors(t *testing.T) {
 		defer unix.Close(spare)
 	}
 	err = unix.Connect(fd, &unix.SockaddrInet4{Port: f.Addr().(*net.TCPAddr).Port, Addr: [4]byte{127, 0, 0, 1}})
-	logged := poll(func() error {
+	complaint := testkit.Poll(func() string {
 		if j.lines("too many open files") == 0 {
-			return errors.New("accept did not fail")
+			return "accept did not fail"
 		}
-		return nil
+		return ""
 	})
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
 		t.Fatal(err)
@@ -101,11 +102,11 @@ func TestOutOfDescriptors(t *testing.T) {
 	if err != nil && err != unix.EINPROGRESS {
 		t.Fatal(err)
 	}
-	if logged != nil {
-		t.Error(logged)
+	if complaint != "" {
+		t.Error(complaint)
 	}
 	// The connection that was waiting is served.
-	client.SetDeadline(time.Now().Add(patience))
+	client.SetDeadline(time.Now().Add(testkit.Patience))
 	if _, err := client.WriteString("ping"); err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +129,7 @@ func TestListenerClosedByOthers(t *testing.T) {
 	c.Close()
 	select {
 	case <-f.Done():
-	case <-time.After(patience):
+	case <-time.After(testkit.Patience):
 		t.Error("the front goes on without a listener")
 	}
 }
@@ -140,16 +141,13 @@ func TestShutdownDrains(t *testing.T) {
 	talk(t, c)
 	done := make(chan error)
 	go func() { done <- p.Shutdown(t.Context()) }()
-	if err := poll(func() error {
+	testkit.Eventually(t, "it accepts no more", func() bool {
 		c, err := net.Dial("tcp", f.Addr().String())
 		if err == nil {
 			c.Close()
-			return errors.New("still accepting")
 		}
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
+		return err != nil
+	})
 	for range 10 {
 		talk(t, c)
 	}
@@ -277,7 +275,7 @@ func TestMaxConns(t *testing.T) {
 				return
 			}
 			defer c.Close()
-			c.SetDeadline(time.Now().Add(patience))
+			c.SetDeadline(time.Now().Add(testkit.Patience))
 			fmt.Fprintf(c, "client %d", i)
 			c.(*net.TCPConn).CloseWrite()
 			if got, err := io.ReadAll(c); string(got) != fmt.Sprintf("client %d", i) || err != nil {

@@ -6,69 +6,16 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/peapod/peapod/internal/testkit"
 )
 
 // TestMain fails a run that leaves goroutines or descriptors.
-func TestMain(m *testing.M) {
-	before := sockets()
-	running := len(goroutines())
-	code := m.Run()
-	if err := poll(func() error {
-		runtime.GC() // closes the pipes that package net keeps for splice(2)
-		if now := goroutines(); len(now) > running {
-			return fmt.Errorf("%d goroutines leaked:\n%s", len(now)-running, strings.Join(now, "\n\n"))
-		}
-		if n := sockets(); n > before {
-			return fmt.Errorf("%d descriptors leaked", n-before)
-		}
-		return nil
-	}); err != nil && code == 0 {
-		fmt.Fprintln(os.Stderr, "FAIL:", err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-// goroutines returns their stacks, without that of os/signal, which package
-// testing starts for fuzzing.
-func goroutines() []string {
-	buf := make([]byte, 1<<20)
-	all := strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n")
-	return slices.DeleteFunc(all, func(s string) bool { return strings.Contains(s, "os/signal.loop") })
-}
-
-// sockets counts the descriptors that a proxy could have opened.
-func sockets() int {
-	n := 0
-	entries, _ := os.ReadDir("/proc/self/fd")
-	for _, e := range entries {
-		target, _ := os.Readlink("/proc/self/fd/" + e.Name())
-		if strings.HasPrefix(target, "socket:") || strings.HasPrefix(target, "pipe:") {
-			n++
-		}
-	}
-	return n
-}
-
-// poll calls f until it returns nil, for five seconds at most.
-func poll(f func() error) error {
-	var err error
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
-		if err = f(); err == nil {
-			return nil
-		}
-	}
-	return err
-}
-
-// patience bounds what should come at once.
-const patience = 5 * time.Second
+func TestMain(m *testing.M) { os.Exit(testkit.Run(m)) }
 
 // forward starts a proxy to backend and ends it with the test.
 func forward(t testing.TB, p *Proxy, backend string) *Front {
@@ -116,7 +63,7 @@ func connect(t testing.TB, addr net.Addr) *net.TCPConn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(patience))
+	c.SetDeadline(time.Now().Add(testkit.Patience))
 	return c.(*net.TCPConn)
 }
 
@@ -173,15 +120,13 @@ func (j *journal) attach(p *Proxy) {
 func (j *journal) ended(t testing.TB, n int) []Connection {
 	t.Helper()
 	var got []Connection
-	if err := poll(func() error {
+	testkit.Until(t, func() string {
 		j.mu.Lock()
 		defer j.mu.Unlock()
 		if got = j.closed; len(got) < n {
-			return fmt.Errorf("%d connections ended, want %d", len(got), n)
+			return fmt.Sprintf("%d connections ended, want %d", len(got), n)
 		}
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
+		return ""
+	})
 	return got
 }

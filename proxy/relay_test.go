@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peapod/peapod/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
@@ -128,7 +129,7 @@ func TestResetByClient(t *testing.T) {
 				if !errors.Is(err, unix.ECONNRESET) && !errors.Is(err, unix.EPIPE) {
 					t.Errorf("backend saw %v", err)
 				}
-			case <-time.After(patience):
+			case <-time.After(testkit.Patience):
 				t.Error("the backend was not told")
 			}
 		})
@@ -258,17 +259,15 @@ func TestSlowPeer(t *testing.T) {
 			slow := connect(t, f.Addr())
 			io.WriteString(slow, "flood me")
 			last := int64(-1)
-			if err := poll(func() error {
+			testkit.Until(t, func() string {
 				now := sent.Load()
 				if now == last && now > 0 {
-					return nil
+					return ""
 				}
 				last = now
 				time.Sleep(100 * time.Millisecond)
-				return fmt.Errorf("still sending after %d MiB", now>>20)
-			}); err != nil {
-				t.Fatal(err)
-			}
+				return fmt.Sprintf("still sending after %d MiB", now>>20)
+			})
 			if n, most := sent.Load(), kernelBuffers(t)+1<<20; n > most { // the pipe has up to 1 MiB
 				t.Errorf("%d MiB are buffered, more than the %d MiB of the kernel", n>>20, most>>20)
 			}

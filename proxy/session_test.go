@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peapod/peapod/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
@@ -53,7 +54,7 @@ func wantReset(t *testing.T, addr net.Addr) error {
 	c, err := net.Dial("tcp", addr.String())
 	if err == nil {
 		defer c.Close()
-		c.SetDeadline(time.Now().Add(patience))
+		c.SetDeadline(time.Now().Add(testkit.Patience))
 		_, err = c.Read(make([]byte, 1))
 	}
 	if errors.Is(err, unix.ECONNRESET) {

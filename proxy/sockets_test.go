@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/peapod/peapod/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
@@ -89,14 +90,12 @@ func TestSocketsInBatches(t *testing.T) {
 	if n := calls.Load(); n > takers*each/8 {
 		t.Errorf("%d calls for %d sockets", n, takers*each)
 	}
-	if err := poll(func() error {
+	testkit.Until(t, func() string {
 		if n, filling := s.ready(); filling || n > maxStock {
-			return fmt.Errorf("%d are ready, filling: %t", n, filling)
+			return fmt.Sprintf("%d are ready, filling: %t", n, filling)
 		}
-		return nil
-	}); err != nil {
-		t.Error(err)
-	}
+		return ""
+	})
 	s.Close()
 	if n, _ := s.ready(); n != 0 {
 		t.Errorf("%d are left", n)
@@ -156,12 +155,10 @@ func TestSocketsClosedMeanwhile(t *testing.T) {
 	} else if !errors.Is(err, ErrClosed) {
 		t.Error(err)
 	}
-	if err := poll(func() error {
+	testkit.Until(t, func() string {
 		if n, filling := s.ready(); filling || n != 0 {
-			return fmt.Errorf("%d are ready, filling: %t", n, filling)
+			return fmt.Sprintf("%d are ready, filling: %t", n, filling)
 		}
-		return nil
-	}); err != nil {
-		t.Error(err)
-	}
+		return ""
+	})
 }

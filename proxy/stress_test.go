@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/peapod/peapod/internal/testkit"
 )
 
 // TestStress mixes clients that behave, go away in the middle, and reset, over
@@ -73,16 +75,14 @@ func TestIdleDoesNotWake(t *testing.T) {
 		talk(t, connect(t, f.Addr()))
 	}
 	const span = 300 * time.Millisecond
-	if err := poll(func() error { // Go's own threads come to rest after a while
+	testkit.Until(t, func() string { // Go's own threads come to rest after a while
 		before := switches(t)
 		time.Sleep(span)
 		if n := switches(t) - before; n > 12 { // the timer of this test, its /proc reads
-			return fmt.Errorf("%d wake-ups in %v", n, span)
+			return fmt.Sprintf("%d wake-ups in %v", n, span)
 		}
-		return nil
-	}); err != nil {
-		t.Error(err)
-	}
+		return ""
+	})
 }
 
 func switches(t *testing.T) int {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/peapod/peapod/internal/testkit"
 )
 
 // onPlain2 are the tests that depend on the kind of cgroups. Limits are not
@@ -15,7 +17,7 @@ const onPlain2 = "^(TestDefaults|TestLife|TestExec|TestExecErrors|TestExecProces
 // The same holds on a host with cgroup v2 alone: a copy of this binary in a
 // mount namespace of its own, where that is mounted over the host's.
 func TestPlainCgroup2(t *testing.T) {
-	needRootUser(t)
+	testkit.NeedRoot(t)
 	if os.Getenv(plainCgroup2) != "" {
 		t.Skip("this is the copy")
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
@@ -60,26 +61,26 @@ func TestCommandErrors(t *testing.T) {
 		spec.Process.Args = []string{test.command}
 		other := &stage{t: t, r: s.r, image: s.image, spec: spec}
 		id := s.id()
-		_, err := s.r.Run(soon(t), id, other.options(id))
+		_, err := s.r.Run(testkit.Soon(t), id, other.options(id))
 		check("run", err)
 		if _, err := s.r.Load(id); !errors.Is(err, ErrNotExist) {
 			t.Errorf("%s: after a failed Run: %v", test.command, err)
 		}
-		created, err := s.r.Create(soon(t), id, other.options(id))
+		created, err := s.r.Create(testkit.Soon(t), id, other.options(id))
 		if err != nil {
 			t.Fatal(err)
 		}
-		check("start", created.Start(soon(t)))
-		if exit, err := created.Wait(soon(t)); err != nil || exit.Code == 0 {
+		check("start", created.Start(testkit.Soon(t)))
+		if exit, err := created.Wait(testkit.Soon(t)); err != nil || exit.Code == 0 {
 			t.Errorf("%s: %v, %v", test.command, exit, err)
 		}
 		status(t, created, specs.StateStopped)
-		if err := created.Delete(soon(t), false); err != nil {
+		if err := created.Delete(testkit.Soon(t), false); err != nil {
 			t.Error(err)
 		}
 		p := command()
 		p.Args = spec.Process.Args
-		_, err = c.Exec(soon(t), &ExecOptions{Process: p})
+		_, err = c.Exec(testkit.Soon(t), &ExecOptions{Process: p})
 		check("exec", err)
 	}
 }
@@ -94,7 +95,7 @@ func TestCommandErrorInVolume(t *testing.T) {
 	}
 	s.spec.Mounts = append(s.spec.Mounts, specs.Mount{Destination: "/volume", Type: "bind", Source: volume})
 	s.spec.Process.Args = []string{"/volume/tool"}
-	_, err := s.r.Run(soon(t), s.id(), s.options("x"))
+	_, err := s.r.Run(testkit.Soon(t), s.id(), s.options("x"))
 	var ce *CommandError
 	if !errors.As(err, &ce) || ce.Reason != "" || ce.ExitCode() != 127 {
 		t.Error(err)
@@ -107,7 +108,7 @@ func TestCommandErrorOfSearch(t *testing.T) {
 	s := newStage(t)
 	write(t, s.image+"/first/tool", "x")
 	s.spec.Process.Args, s.spec.Process.Env = []string{"tool"}, []string{"PATH=/first:/bin"}
-	_, err := s.r.Run(soon(t), s.id(), s.options("x"))
+	_, err := s.r.Run(testkit.Soon(t), s.id(), s.options("x"))
 	var ce *CommandError
 	if !errors.As(err, &ce) || ce.ExitCode() != 126 || !errors.Is(err, unix.EACCES) {
 		t.Error(err)

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/peapod/peapod/internal/testkit"
 )
 
 // victim is a process that uses the library to create containers until it is
@@ -69,7 +71,7 @@ func TestCreatorIsKilled(t *testing.T) {
 			t.Fatal(err)
 		} else {
 			outcomes[string(c.Status())]++
-			if err := c.Delete(soon(t), true); err != nil {
+			if err := c.Delete(testkit.Soon(t), true); err != nil {
 				t.Errorf("%s killed after %d: %v", how, i, err)
 			}
 		}
@@ -84,7 +86,7 @@ func TestCreatorIsKilled(t *testing.T) {
 // What was killed right behind the making of the directory can be cleared, and
 // is no reason for List to fail.
 func TestHalfMade(t *testing.T) {
-	needRootUser(t)
+	testkit.NeedRoot(t)
 	r := &Runtime{Root: t.TempDir()}
 	if err := os.MkdirAll(filepath.Join(r.Root, "containers", "half"), 0o711); err != nil {
 		t.Fatal(err)
@@ -96,13 +98,13 @@ func TestHalfMade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Delete(soon(t), false); !errors.Is(err, ErrNotStopped) {
+	if err := c.Delete(testkit.Soon(t), false); !errors.Is(err, ErrNotStopped) {
 		t.Error(err)
 	}
 	if c.Spec() == nil || c.State() == nil {
 		t.Error("no state")
 	}
-	if err := c.Delete(soon(t), true); err != nil {
+	if err := c.Delete(testkit.Soon(t), true); err != nil {
 		t.Error(err)
 	}
 	if _, err := r.Load("half"); !errors.Is(err, ErrNotExist) {
@@ -118,7 +120,7 @@ func TestKillWithParent(t *testing.T) {
 	p := command(op("wait"))
 	p.User.UID = 1000 // a change of user resets the signal
 	o := &ExecOptions{Process: p, KillWithParent: true}
-	proc, err := c.Exec(soon(t), o)
+	proc, err := c.Exec(testkit.Soon(t), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,13 +12,14 @@ import (
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
 // exec starts a process in the container that nobody listens to.
 func (c *container) exec(t testing.TB, process *specs.Process) *Process {
 	t.Helper()
-	p, err := c.Exec(soon(t), &ExecOptions{Process: process})
+	p, err := c.Exec(testkit.Soon(t), &ExecOptions{Process: process})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +35,7 @@ func (c *container) inside(t testing.TB, o *ExecOptions) (string, ExitStatus) {
 	}
 	defer r.Close()
 	o.Stdout, o.Stderr = w, w
-	p, err := c.Exec(soon(t), o)
+	p, err := c.Exec(testkit.Soon(t), o)
 	w.Close()
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +45,7 @@ func (c *container) inside(t testing.TB, o *ExecOptions) (string, ExitStatus) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	status, err := p.Wait(soon(t))
+	status, err := p.Wait(testkit.Soon(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +161,7 @@ func TestExecErrors(t *testing.T) {
 	for name, code := range map[string]int{"none": 127, "/none/x": 127, "plain": 126, "/bin/plain": 126, "/bin": 126} {
 		p := command()
 		p.Args = []string{name}
-		_, err := c.Exec(soon(t), &ExecOptions{Process: p, PidFile: pidFile})
+		_, err := c.Exec(testkit.Soon(t), &ExecOptions{Process: p, PidFile: pidFile})
 		var ce *CommandError
 		if !errors.As(err, &ce) || ce.ExitCode() != code || ce.Command != name {
 			t.Errorf("%s: %v, want exit code %d", name, err, code)
@@ -170,13 +171,13 @@ func TestExecErrors(t *testing.T) {
 		}
 	}
 	for _, p := range []*specs.Process{nil, {}, {Args: []string{"x"}}, {Args: []string{"x"}, Cwd: "x"}, {Args: []string{"x\x00"}, Cwd: "/"}, {Args: []string{"x"}, Cwd: "/", Terminal: true}} {
-		if _, err := c.Exec(soon(t), &ExecOptions{Process: p}); err == nil {
+		if _, err := c.Exec(testkit.Soon(t), &ExecOptions{Process: p}); err == nil {
 			t.Errorf("%+v: no error", p)
 		}
 	}
 	p := command()
 	p.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 1 << 40, Hard: 1 << 40}}
-	if _, err := c.Exec(soon(t), &ExecOptions{Process: p}); !errors.Is(err, unix.EPERM) || !strings.Contains(err.Error(), "RLIMIT_NOFILE") {
+	if _, err := c.Exec(testkit.Soon(t), &ExecOptions{Process: p}); !errors.Is(err, unix.EPERM) || !strings.Contains(err.Error(), "RLIMIT_NOFILE") {
 		t.Errorf("a limit that cannot be raised: %v", err)
 	}
 	pids, err := c.Pids()
@@ -194,7 +195,7 @@ func TestExecSignal(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 { // the second time from memory
-		if exit, err := p.Wait(soon(t)); err != nil || exit.Signal != unix.SIGKILL {
+		if exit, err := p.Wait(testkit.Soon(t)); err != nil || exit.Signal != unix.SIGKILL {
 			t.Errorf("%v, %v", exit, err)
 		}
 	}
@@ -212,7 +213,7 @@ func TestExecEndsWithContainer(t *testing.T) {
 	if err := c.Kill(unix.SIGKILL, false); err != nil {
 		t.Fatal(err)
 	}
-	if exit, err := p.Wait(soon(t)); err != nil || exit.Signal != unix.SIGKILL {
+	if exit, err := p.Wait(testkit.Soon(t)); err != nil || exit.Signal != unix.SIGKILL {
 		t.Errorf("%v, %v", exit, err)
 	}
 }

@@ -10,12 +10,13 @@ import (
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
 // Whatever step fails, the error says which and why, and nothing is left.
 func TestFailures(t *testing.T) {
-	needRootUser(t)
+	testkit.NeedRoot(t)
 	caps := func(names ...string) *specs.LinuxCapabilities {
 		return &specs.LinuxCapabilities{Bounding: names, Permitted: names, Inheritable: names}
 	}
@@ -81,10 +82,10 @@ func TestFailures(t *testing.T) {
 				if name == "pid file nowhere" {
 					o.PidFile = "/no/such/directory/pid"
 				}
-				c, err := start(s.r, soon(t), id, o)
+				c, err := start(s.r, testkit.Soon(t), id, o)
 				if err == nil && how == "Create" {
-					err = c.Start(soon(t))
-					if errDelete := c.Delete(soon(t), true); errDelete != nil {
+					err = c.Start(testkit.Soon(t))
+					if errDelete := c.Delete(testkit.Soon(t), true); errDelete != nil {
 						t.Error(errDelete)
 					}
 					// The FIFO tells less than the parent's own socket.
@@ -150,7 +151,7 @@ func TestCancelled(t *testing.T) {
 		cancel()
 		if err == nil {
 			go c.Wait(context.Background())
-			if err := c.Delete(soon(t), true); err != nil {
+			if err := c.Delete(testkit.Soon(t), true); err != nil {
 				t.Fatal(err)
 			}
 		} else if !errors.Is(err, context.DeadlineExceeded) {
@@ -160,7 +161,7 @@ func TestCancelled(t *testing.T) {
 			t.Errorf("after %d00 µs: %v", i, err)
 		}
 	}
-	if err := pid.Delete(soon(t), true); err != nil {
+	if err := pid.Delete(testkit.Soon(t), true); err != nil {
 		t.Fatal(err)
 	}
 	s.empty()

@@ -13,16 +13,10 @@ import (
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/internal/testkit"
+	"github.com/peapod/peapod/internal/testkit/report"
 	"golang.org/x/sys/unix"
 )
-
-// needRootUser: these tests make containers.
-func needRootUser(t testing.TB) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: it makes containers")
-	}
-}
 
 // stage is what a test's containers are made from.
 type stage struct {
@@ -36,8 +30,8 @@ type stage struct {
 // newStage makes an image with the probe in it, and a spec that runs it.
 func newStage(t testing.TB) *stage {
 	t.Helper()
-	needRootUser(t)
-	dir, err := os.MkdirTemp(scratch, "stage-")
+	testkit.NeedRoot(t)
+	dir, err := os.MkdirTemp(testkit.Scratch(), "stage-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +42,7 @@ func newStage(t testing.TB) *stage {
 		}
 	}
 	os.Chmod(dir, 0o755)
-	if err := os.Link(filepath.Join(scratch, "probe"), filepath.Join(s.image, "bin/probe")); err != nil {
+	if err := os.Link(testkit.Probe(t), filepath.Join(s.image, "bin/probe")); err != nil {
 		t.Fatal(err)
 	}
 	s.spec = baseSpec(s.image)
@@ -140,13 +134,6 @@ type container struct {
 	stdout *os.File
 }
 
-// soon is a context that ends long after any of these operations should.
-func soon(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	t.Cleanup(cancel)
-	return ctx
-}
-
 // start runs the operations in a container.
 func (s *stage) start(list ...[]string) *container {
 	s.t.Helper()
@@ -168,7 +155,7 @@ func (s *stage) launch(o *CreateOptions, how func(*Runtime, context.Context, str
 	if o.Stderr == nil {
 		o.Stderr = w
 	}
-	c, err := how(s.r, soon(s.t), filepath.Base(o.Spec.Linux.CgroupsPath), o)
+	c, err := how(s.r, testkit.Soon(s.t), filepath.Base(o.Spec.Linux.CgroupsPath), o)
 	if err != nil {
 		r.Close()
 		s.t.Fatal(err)
@@ -205,11 +192,11 @@ func (c *container) finish() (string, ExitStatus) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	status, err := c.Wait(soon(c.t))
+	status, err := c.Wait(testkit.Soon(c.t))
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if err := c.Delete(soon(c.t), false); err != nil {
+	if err := c.Delete(testkit.Soon(c.t), false); err != nil {
 		c.t.Fatal(err)
 	}
 	return strings.TrimRight(string(out), "\n"), status
@@ -244,54 +231,17 @@ func (s *stage) expect(pairs ...string) {
 	}
 }
 
-// report is what the probe tells about its process.
-type report struct {
-	Pid, Ppid, Sid int
-	UID, GID       int
-	Groups         []int
-	Umask          int
-	Cwd, Host      string
-	Domain         string
-	Env, Args      []string
-	Status         map[string]string
-	Limits         map[string][2]uint64
-	Files          map[string]string
-	Mounts         []string
-	Namespaces     map[string]string
-	Cgroup         string
-	OOMScoreAdj    string
-	Interfaces     []string
-	Size           [2]uint16
-	Foreground     int
-	TTY            bool
-	UIDMap         string
-	Keyring        string
-}
-
-func parseReport(t testing.TB, text string) *report {
+func parseReport(t testing.TB, text string) *report.Process {
 	t.Helper()
-	r := &report{}
+	r := &report.Process{}
 	if err := json.Unmarshal([]byte(text), r); err != nil {
 		t.Fatalf("%v in %q", err, text)
 	}
 	return r
 }
 
-// mount finds the mount on a directory: its options, the type, and the super
-// block's options; the last one is on top.
-func (r *report) mount(dir string) (options, kind, super, optional string) {
-	for _, line := range r.Mounts {
-		left, right, _ := strings.Cut(line, " - ")
-		l, f := strings.Fields(left), strings.Fields(right)
-		if len(l) > 5 && len(f) > 2 && l[4] == dir {
-			options, kind, super, optional = l[5], f[0], f[2], strings.Join(l[6:], " ")
-		}
-	}
-	return options, kind, super, optional
-}
-
 // report runs a container that tells about itself.
-func (s *stage) report() *report {
+func (s *stage) report() *report.Process {
 	s.t.Helper()
 	return parseReport(s.t, s.run(op("report"))[0])
 }
@@ -304,26 +254,7 @@ func (s *stage) empty() {
 		s.t.Errorf("the state directory still has %s", e.Name())
 	}
 	name := filepath.Base(filepath.Dir(s.image))
-	eventually(s.t, func() string {
-		for _, what := range outside() {
-			if strings.Contains(what, name) {
-				return what + " is left"
-			}
-		}
-		return ""
-	})
-}
-
-// eventually polls until f has nothing to complain about.
-func eventually(t testing.TB, f func() string) {
-	t.Helper()
-	var complaint string
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
-		if complaint = f(); complaint == "" {
-			return
-		}
-	}
-	t.Error(complaint)
+	testkit.Until(s.t, func() string { return strings.Join(testkit.Outside(name), "\n") })
 }
 
 // null is the host's, which no container may change.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
@@ -38,7 +39,7 @@ func TestLife(t *testing.T) {
 	s := newStage(t)
 	c := s.create(op("wait"))
 	status(t, c.Container, specs.StateCreated)
-	if err := c.Delete(soon(t), false); !errors.Is(err, ErrNotStopped) {
+	if err := c.Delete(testkit.Soon(t), false); !errors.Is(err, ErrNotStopped) {
 		t.Errorf("Delete of a created one: %v", err)
 	}
 	// It is this process's child, but others find it too.
@@ -57,11 +58,11 @@ func TestLife(t *testing.T) {
 	if exe, _ := os.Readlink("/proc/" + strconv.Itoa(c.Pid()) + "/exe"); strings.Contains(exe, "test") {
 		t.Errorf("a waiting container's process is %s", exe)
 	}
-	if err := found.Start(soon(t)); err != nil {
+	if err := found.Start(testkit.Soon(t)); err != nil {
 		t.Fatal(err)
 	}
 	status(t, c.Container, specs.StateRunning)
-	if err := c.Start(soon(t)); !errors.Is(err, ErrNotCreated) {
+	if err := c.Start(testkit.Soon(t)); !errors.Is(err, ErrNotCreated) {
 		t.Errorf("second Start: %v", err)
 	}
 	if got := c.line(); got != "ready" {
@@ -71,14 +72,14 @@ func TestLife(t *testing.T) {
 	if err != nil || len(list) != 1 || list[0].ID() != c.ID() {
 		t.Errorf("List: %v, %v", list, err)
 	}
-	if _, err := s.r.Create(soon(t), c.ID(), s.options(c.ID())); !errors.Is(err, ErrExist) {
+	if _, err := s.r.Create(testkit.Soon(t), c.ID(), s.options(c.ID())); !errors.Is(err, ErrExist) {
 		t.Errorf("Create of the same name: %v", err)
 	}
 	pids, err := c.Pids()
 	if err != nil || !slices.Equal(pids, []int{c.Pid()}) {
 		t.Errorf("Pids: %v, %v; the first is %d", pids, err, c.Pid())
 	}
-	if err := c.Delete(soon(t), false); !errors.Is(err, ErrNotStopped) {
+	if err := c.Delete(testkit.Soon(t), false); !errors.Is(err, ErrNotStopped) {
 		t.Errorf("Delete of a running one: %v", err)
 	}
 	if err := found.Kill(unix.SIGUSR1, false); err != nil {
@@ -87,7 +88,7 @@ func TestLife(t *testing.T) {
 	if got := c.line(); got != "SIGUSR1" {
 		t.Error(got)
 	}
-	if exit, err := c.Wait(soon(t)); err != nil || exit.Code != 0 {
+	if exit, err := c.Wait(testkit.Soon(t)); err != nil || exit.Code != 0 {
 		t.Errorf("%v, %v", exit, err)
 	}
 	for _, c := range []*Container{c.Container, found} {
@@ -98,27 +99,27 @@ func TestLife(t *testing.T) {
 		if err := c.Kill(unix.SIGTERM, false); !errors.Is(err, ErrNotRunning) {
 			t.Errorf("Kill of a stopped one: %v", err)
 		}
-		if err := c.Start(soon(t)); !errors.Is(err, ErrNotRunning) {
+		if err := c.Start(testkit.Soon(t)); !errors.Is(err, ErrNotRunning) {
 			t.Errorf("Start of a stopped one: %v", err)
 		}
-		if _, err := c.Exec(soon(t), &ExecOptions{Process: &specs.Process{Args: []string{"x"}, Cwd: "/"}}); !errors.Is(err, ErrNotRunning) {
+		if _, err := c.Exec(testkit.Soon(t), &ExecOptions{Process: &specs.Process{Args: []string{"x"}, Cwd: "/"}}); !errors.Is(err, ErrNotRunning) {
 			t.Errorf("Exec in a stopped one: %v", err)
 		}
 	}
 	// Waiting again gives the same; who is not the parent cannot know.
-	if exit, err := c.Wait(soon(t)); err != nil || exit.Code != 0 {
+	if exit, err := c.Wait(testkit.Soon(t)); err != nil || exit.Code != 0 {
 		t.Errorf("%v, %v", exit, err)
 	}
-	if _, err := found.Wait(soon(t)); !errors.Is(err, errNotChild) {
+	if _, err := found.Wait(testkit.Soon(t)); !errors.Is(err, errNotChild) {
 		t.Error(err)
 	}
-	if err := found.Delete(soon(t), false); err != nil {
+	if err := found.Delete(testkit.Soon(t), false); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.r.Load(c.ID()); !errors.Is(err, ErrNotExist) {
 		t.Errorf("Load of a deleted one: %v", err)
 	}
-	if err := c.Delete(soon(t), false); err != nil {
+	if err := c.Delete(testkit.Soon(t), false); err != nil {
 		t.Errorf("Delete of a deleted one: %v", err)
 	}
 	if list, err := s.r.List(); err != nil || len(list) != 0 {
@@ -132,7 +133,7 @@ func TestDeleteForce(t *testing.T) {
 		s.spec.Process.Args = ops(op("wait"))
 		c := s.launch(s.options(s.id()), how)
 		pid := c.Pid()
-		if err := c.Delete(soon(t), true); err != nil {
+		if err := c.Delete(testkit.Soon(t), true); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		if err := unix.Kill(pid, 0); err != unix.ESRCH {
@@ -150,10 +151,10 @@ func TestDeleteForceElsewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := found.Delete(soon(t), true); err != nil {
+	if err := found.Delete(testkit.Soon(t), true); err != nil {
 		t.Fatal(err)
 	}
-	if exit, err := c.Wait(soon(t)); err != nil || exit.Signal != unix.SIGKILL {
+	if exit, err := c.Wait(testkit.Soon(t)); err != nil || exit.Signal != unix.SIGKILL {
 		t.Errorf("%v, %v", exit, err)
 	}
 }
@@ -166,11 +167,11 @@ func TestStartOfDead(t *testing.T) {
 	if err := c.Kill(unix.SIGKILL, false); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Wait(soon(t)); err != nil {
+	if _, err := c.Wait(testkit.Soon(t)); err != nil {
 		t.Fatal(err)
 	}
 	status(t, c.Container, specs.StateStopped)
-	if err := c.Start(soon(t)); !errors.Is(err, ErrNotRunning) {
+	if err := c.Start(testkit.Soon(t)); !errors.Is(err, ErrNotRunning) {
 		t.Error(err)
 	}
 }
@@ -210,10 +211,10 @@ func TestKillAll(t *testing.T) {
 	if err := c.Kill(unix.SIGTERM, true); err != nil {
 		t.Fatal(err)
 	}
-	if exit, err := p.Wait(soon(t)); err != nil || exit.ExitCode() != 0 && exit.Signal != unix.SIGTERM && exit.Signal != unix.SIGKILL {
+	if exit, err := p.Wait(testkit.Soon(t)); err != nil || exit.ExitCode() != 0 && exit.Signal != unix.SIGTERM && exit.Signal != unix.SIGKILL {
 		t.Errorf("%v, %v", exit, err)
 	}
-	if exit, err := c.Wait(soon(t)); err != nil || exit.ExitCode() != 0 {
+	if exit, err := c.Wait(testkit.Soon(t)); err != nil || exit.ExitCode() != 0 {
 		t.Errorf("%v, %v", exit, err)
 	}
 }
@@ -276,7 +277,7 @@ func TestDeleteWhileWaiting(t *testing.T) {
 		result <- err
 	}()
 	time.Sleep(10 * time.Millisecond) // either order is right; this is the usual one
-	if err := c.Delete(soon(t), true); err != nil {
+	if err := c.Delete(testkit.Soon(t), true); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-result; err != nil {

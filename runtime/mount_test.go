@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
@@ -49,7 +50,7 @@ func TestFileSystems(t *testing.T) {
 		"/made/on/the/way": {"tmpfs", []string{"ro", "noatime"}, []string{"size=1024k"}},
 		"/proc/sys":        {"proc", []string{"ro"}, nil},
 	} {
-		options, kind, super, _ := r.mount(dir)
+		options, kind, super, _ := r.Mount(dir)
 		if kind != want.kind || !has(options, want.words...) || !has(super, want.super...) {
 			t.Errorf("%s: %s %s; %s", dir, kind, options, super)
 		}
@@ -87,11 +88,11 @@ func TestBinds(t *testing.T) {
 		t.Errorf("got %q, want %q", got[:7], want)
 	}
 	r := parseReport(t, got[7])
-	if options, _, _, _ := r.mount("/ro"); !has(options, "ro", "nosuid", "nodev", "noexec") {
+	if options, _, _, _ := r.Mount("/ro"); !has(options, "ro", "nosuid", "nodev", "noexec") {
 		t.Errorf("/ro: %s", options)
 	}
 	// A bind gets exactly what it asks for.
-	if options, _, _, _ := r.mount("/rw"); !has(options, "rw") || has(options, "nosuid") || has(options, "noexec") {
+	if options, _, _, _ := r.Mount("/rw"); !has(options, "rw") || has(options, "nosuid") || has(options, "noexec") {
 		t.Errorf("/rw: %s", options)
 	}
 	if content(t, dir+"/new") != "x" {
@@ -174,7 +175,7 @@ func TestPropagation(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.line()
-		_, kind, _, _ := parseReport(t, c.line()).mount("/v/later")
+		_, kind, _, _ := parseReport(t, c.line()).Mount("/v/later")
 		if (kind == "tmpfs") != want.seenInside {
 			t.Errorf("%q: the host's later mount is seen inside: %v", option, kind == "tmpfs")
 		}
@@ -190,13 +191,13 @@ func TestRootPropagation(t *testing.T) {
 	s := newStage(t)
 	for propagation, want := range map[string]string{"": "master:", "private": "", "rprivate": "", "slave": "master:", "shared": "shared:", "unbindable": "unbindable"} {
 		s.spec.Linux.RootfsPropagation = propagation
-		_, _, _, optional := s.report().mount("/")
+		_, _, _, optional := s.report().Mount("/")
 		if want == "" && optional != "" || !strings.Contains(optional, want) && !(want == "master:" && optional == "") {
 			t.Errorf("%q: %q", propagation, optional)
 		}
 	}
 	s.spec.Linux.RootfsPropagation = "sideways"
-	if _, err := s.r.Run(soon(t), s.id(), s.options("x")); err == nil || !strings.Contains(err.Error(), `linux.rootfsPropagation "sideways"`) {
+	if _, err := s.r.Run(testkit.Soon(t), s.id(), s.options("x")); err == nil || !strings.Contains(err.Error(), `linux.rootfsPropagation "sideways"`) {
 		t.Error(err)
 	}
 }
@@ -347,7 +348,7 @@ func TestWithoutCgroupNamespace(t *testing.T) {
 		t.Error(got)
 	}
 	out, _ := c.inside(t, &ExecOptions{Process: command(op("report"))})
-	if _, kind, _, _ := parseReport(t, out).mount("/sys/fs/cgroup"); kind == "" {
+	if _, kind, _, _ := parseReport(t, out).Mount("/sys/fs/cgroup"); kind == "" {
 		t.Error("nothing is mounted on /sys/fs/cgroup")
 	}
 }

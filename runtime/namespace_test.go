@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
@@ -93,7 +94,7 @@ func TestJoinPID(t *testing.T) {
 		joiner.spec.Process.Args = ops(op("report"), op("wait"))
 		c := joiner.launch(joiner.options(s.id()), how)
 		if name == "Create" {
-			if err := c.Start(soon(t)); err != nil {
+			if err := c.Start(testkit.Soon(t)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -114,10 +115,10 @@ func TestJoinPID(t *testing.T) {
 		if err := inner.Kill(unix.SIGKILL, false); err != nil {
 			t.Fatal(err)
 		}
-		if exit, err := c.Wait(soon(t)); err != nil || exit.ExitCode() != 137 {
+		if exit, err := c.Wait(testkit.Soon(t)); err != nil || exit.ExitCode() != 137 {
 			t.Errorf("%s: %v, %v", name, exit, err)
 		}
-		if exit, err := inner.Wait(soon(t)); err != nil || exit.ExitCode() != 137 {
+		if exit, err := inner.Wait(testkit.Soon(t)); err != nil || exit.ExitCode() != 137 {
 			t.Errorf("%s: %v, %v", name, exit, err)
 		}
 	}
@@ -164,7 +165,7 @@ func TestUserNamespace(t *testing.T) {
 			op("create", "/tmp/file", "x"), op("stat", "/dev/ptmx"), op("wait"))
 		c := s.launch(s.options(s.id()), how)
 		if name == "Create" {
-			if err := c.Start(soon(t)); err != nil {
+			if err := c.Start(testkit.Soon(t)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -185,7 +186,7 @@ func TestUserNamespace(t *testing.T) {
 		if inside := parseReport(t, out); inside.UID != 0 || inside.Namespaces["user"] != r.Namespaces["user"] || inside.Host != "box" {
 			t.Errorf("%s: exec: %+v", name, inside)
 		}
-		if err := c.Delete(soon(t), true); err != nil {
+		if err := c.Delete(testkit.Soon(t), true); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -251,7 +252,7 @@ func TestJoinMount(t *testing.T) {
 	second.spec.Process.Cwd = "/tmp"
 	second.expect("cat mark", "it", "stat /dev/null", "char 0666 0:0 1:3")
 	second.spec.Linux.MaskedPaths = []string{"/x"}
-	_, err := second.r.Run(soon(t), second.id(), second.options("x"))
+	_, err := second.r.Run(testkit.Soon(t), second.id(), second.options("x"))
 	if err == nil || !strings.Contains(err.Error(), "linux.maskedPaths: a mount namespace that is joined by path stays as it is") {
 		t.Error(err)
 	}

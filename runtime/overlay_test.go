@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/peapod/peapod/internal/testkit"
 	"github.com/peapod/peapod/rootfs"
 )
 
@@ -29,7 +30,7 @@ func TestOverlay(t *testing.T) {
 	}
 	o = s.options(s.id())
 	o.Overlay = &rootfs.Overlay{Upper: filepath.Join(dir, "none"), Work: filepath.Join(dir, "work")}
-	if _, err := s.r.Run(soon(t), s.id(), o); err == nil {
+	if _, err := s.r.Run(testkit.Soon(t), s.id(), o); err == nil {
 		t.Error("no error for a missing upper directory")
 	}
 }

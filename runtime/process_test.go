@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
@@ -303,7 +304,7 @@ func TestExtraFiles(t *testing.T) {
 		o.ExtraFiles = extra
 		c := s.launch(o, how)
 		if name == "Create" {
-			if err := c.Start(soon(t)); err != nil {
+			if err := c.Start(testkit.Soon(t)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
@@ -80,9 +81,9 @@ func TestLinksInImage(t *testing.T) {
 			// Targets inside of the volume are made there: so the spec says.
 			before, mounts := tree(t, host), hostMounts(t)
 			id := s.id()
-			c, err := s.r.Run(soon(t), id, s.options(id))
+			c, err := s.r.Run(testkit.Soon(t), id, s.options(id))
 			if err == nil {
-				defer c.Delete(soon(t), true)
+				defer c.Delete(testkit.Soon(t), true)
 			}
 			if after := tree(t, host); !slices.Equal(before, after) {
 				t.Errorf("the host's directory changed: %v, before %v", after, before)
@@ -102,7 +103,7 @@ func hostMounts(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
 	for line := range strings.Lines(content(t, "/proc/self/mountinfo")) {
-		if strings.Contains(line, scratch) || strings.Fields(line)[4] == "/" || strings.HasPrefix(strings.Fields(line)[4], "/proc") {
+		if strings.Contains(line, testkit.Scratch()) || strings.Fields(line)[4] == "/" || strings.HasPrefix(strings.Fields(line)[4], "/proc") {
 			b.WriteString(line)
 		}
 	}
@@ -126,8 +127,8 @@ func TestLinksInVolume(t *testing.T) {
 	}
 	s.spec.Process.Args = ops(op("wait"))
 	id := s.id()
-	if c, err := s.r.Run(soon(t), id, s.options(id)); err == nil {
-		defer c.Delete(soon(t), true)
+	if c, err := s.r.Run(testkit.Soon(t), id, s.options(id)); err == nil {
+		defer c.Delete(testkit.Soon(t), true)
 	}
 	if after := tree(t, host); !slices.Equal(before, after) {
 		t.Errorf("the host's directory changed: %v, before %v", after, before)
@@ -145,10 +146,10 @@ func TestWorkingDirectoryIsInside(t *testing.T) {
 		for _, cwd := range []string{fmt.Sprintf("/proc/self/fd/%d", fd), fmt.Sprintf("/proc/thread-self/fd/%d/..", fd)} {
 			s.spec.Process.Cwd = cwd
 			id := s.id()
-			c, err := s.r.Run(soon(t), id, s.options(id))
+			c, err := s.r.Run(testkit.Soon(t), id, s.options(id))
 			if err == nil {
 				t.Errorf("%s is a working directory", cwd)
-				c.Delete(soon(t), true)
+				c.Delete(testkit.Soon(t), true)
 			} else if !strings.Contains(err.Error(), "directory") {
 				t.Fatal(err)
 			}
@@ -159,9 +160,9 @@ func TestWorkingDirectoryIsInside(t *testing.T) {
 		for _, cwd := range []string{"/proc/1/root", "/proc/1/root/tmp", fmt.Sprintf("/proc/%d/cwd", os.Getpid()), "/proc/self/root/../proc/1/root", "/missing/../proc/1/root/tmp/made-by-peapod"} {
 			s.spec.Process.Cwd, s.spec.Process.User.UID = cwd, user
 			id := s.id()
-			if c, err := s.r.Run(soon(t), id, s.options(id)); err == nil {
+			if c, err := s.r.Run(testkit.Soon(t), id, s.options(id)); err == nil {
 				t.Errorf("%s is a working directory", cwd)
-				c.Delete(soon(t), true)
+				c.Delete(testkit.Soon(t), true)
 			}
 		}
 	}
@@ -197,7 +198,7 @@ func TestNullIsNotChanged(t *testing.T) {
 // the program's own, and it has no more descriptors than it needs.
 func TestSetupHasNothingOfParent(t *testing.T) {
 	s := newStage(t)
-	secret, err := unix.Open(scratch, unix.O_RDONLY|unix.O_DIRECTORY, 0) // inheritable
+	secret, err := unix.Open(testkit.Scratch(), unix.O_RDONLY|unix.O_DIRECTORY, 0) // inheritable
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +217,7 @@ func TestSetupHasNothingOfParent(t *testing.T) {
 		if err != nil {
 			continue // it closes one while it begins to wait
 		}
-		if to == scratch {
+		if to == testkit.Scratch() {
 			t.Errorf("descriptor %s is %s", e.Name(), to)
 		}
 		if st, err := os.Stat(proc + "/fd/" + e.Name()); err == nil && st.IsDir() {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
@@ -80,7 +81,7 @@ func TestTerminal(t *testing.T) {
 		}
 		m := master(t, ours)
 		if name == "Create" {
-			if err := c.Start(soon(t)); err != nil {
+			if err := c.Start(testkit.Soon(t)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -115,7 +116,7 @@ func TestTerminal(t *testing.T) {
 		if got := terminalLine(t, m); !strings.HasSuffix(got, "SIGINT") {
 			t.Errorf("%s: %q", name, got)
 		}
-		if exit, err := c.Wait(soon(t)); err != nil || exit.ExitCode() != 0 {
+		if exit, err := c.Wait(testkit.Soon(t)); err != nil || exit.ExitCode() != 0 {
 			t.Errorf("%s: %v, %v", name, exit, err)
 		}
 		m.Close()
@@ -134,7 +135,7 @@ func TestTerminalHangup(t *testing.T) {
 	m := master(t, ours)
 	terminalLine(t, m)
 	m.Close()
-	if _, err := c.Wait(soon(t)); err != nil {
+	if _, err := c.Wait(testkit.Soon(t)); err != nil {
 		t.Error(err)
 	}
 }
@@ -148,7 +149,7 @@ func TestExecTerminal(t *testing.T) {
 	p := command(op("report"), op("wait"))
 	p.Terminal, p.ConsoleSize = true, &specs.Box{Height: 7, Width: 8}
 	p.User.UID = 1000
-	proc, err := c.Exec(soon(t), &ExecOptions{Process: p, Console: theirs})
+	proc, err := c.Exec(testkit.Soon(t), &ExecOptions{Process: p, Console: theirs})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +162,7 @@ func TestExecTerminal(t *testing.T) {
 	if _, err := m.Write([]byte{3}); err != nil {
 		t.Fatal(err)
 	}
-	if exit, err := proc.Wait(soon(t)); err != nil || exit.ExitCode() != 0 {
+	if exit, err := proc.Wait(testkit.Soon(t)); err != nil || exit.ExitCode() != 0 {
 		t.Errorf("%v, %v", exit, err)
 	}
 }
@@ -183,7 +184,7 @@ func TestTerminalInUserNamespace(t *testing.T) {
 	if got := terminalLine(t, m); !strings.HasPrefix(got, "char 0620 0:5 136:0") {
 		t.Error(got)
 	}
-	c.Wait(soon(t))
+	c.Wait(testkit.Soon(t))
 }
 
 func TestTerminalNeedsConsole(t *testing.T) {

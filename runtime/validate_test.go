@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/internal/testkit"
 )
 
 // What cannot be run is refused before anything is made, with a message that
@@ -97,7 +98,7 @@ func TestRefusals(t *testing.T) {
 func TestRefusesID(t *testing.T) {
 	r := &Runtime{Root: t.TempDir()}
 	for _, id := range []string{"", "..", "a/b", "a\x00"} {
-		if _, err := r.Run(soon(t), id, &CreateOptions{Spec: planSpec()}); err == nil || !strings.Contains(err.Error(), "container id") {
+		if _, err := r.Run(testkit.Soon(t), id, &CreateOptions{Spec: planSpec()}); err == nil || !strings.Contains(err.Error(), "container id") {
 			t.Errorf("%q: %v", id, err)
 		}
 	}

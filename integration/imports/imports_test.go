@@ -18,6 +18,8 @@ import (
 const (
 	module = "github.com/peapod/peapod"
 	top    = "../.."
+	// testkit is what tests share, and the programs that they run.
+	testkit = "internal/testkit"
 )
 
 // forbidden are the arrows that would point upwards or sideways. A name stands
@@ -143,6 +145,25 @@ func TestArrows(t *testing.T) {
 	}
 }
 
+// What tests share is no part of the product: package testing comes with it.
+func TestTestkit(t *testing.T) {
+	users := 0
+	for _, f := range sources(t) {
+		for _, path := range f.imports() {
+			if !under(path, module+"/"+testkit) || under(f.dir, testkit) {
+				continue
+			}
+			users++
+			if !f.test {
+				t.Errorf("%s imports %s, which is for tests only", f.path, path)
+			}
+		}
+	}
+	if users < 10 {
+		t.Errorf("%d files import %s: mend this test", users, testkit)
+	}
+}
+
 func TestOutsiders(t *testing.T) {
 	for _, f := range sources(t) {
 		for _, path := range f.imports() {
@@ -181,7 +202,7 @@ func TestUnsafe(t *testing.T) {
 func TestManners(t *testing.T) {
 	exits := map[string]bool{}
 	for _, f := range sources(t) {
-		if f.test || strings.Contains(f.dir, "testdata") || under(f.dir, "integration") || under(f.dir, "examples") {
+		if f.test || strings.Contains(f.dir, "testdata") || under(f.dir, "integration") || under(f.dir, "examples") || under(f.dir, testkit) {
 			continue
 		}
 		for _, use := range selectors(&f) {

@@ -3,44 +3,16 @@ package demo
 import (
 	"bytes"
 	"context"
-	"flag"
-	"fmt"
 	"net"
 	"os"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/peapod/peapod/internal/testkit"
 )
 
-// TestMain fails the suite when goroutines or descriptors outlive the tests.
-func TestMain(m *testing.M) {
-	ln, _ := net.Listen("tcp", "127.0.0.1:0") // the poller's descriptors stay
-	ln.Close()
-	goroutines, fds := runtime.NumGoroutine(), descriptors()
-	code := m.Run()
-	if flag.Lookup("test.fuzz").Value.String() != "" {
-		os.Exit(code) // the fuzzer keeps goroutines and pipes of its own
-	}
-	for range 100 {
-		if runtime.NumGoroutine() <= goroutines && descriptors() <= fds {
-			os.Exit(code)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	buf := make([]byte, 1<<16)
-	fmt.Printf("leak: %d goroutines and %d descriptors, before %d and %d\n%s\n", runtime.NumGoroutine(),
-		descriptors(), goroutines, fds, buf[:runtime.Stack(buf, true)])
-	os.Exit(1)
-}
-
-func descriptors() int {
-	entries, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		panic(err)
-	}
-	return len(entries)
-}
+func TestMain(m *testing.M) { os.Exit(testkit.Run(m)) }
 
 // start serves s on a free port of the loopback until the test ends.
 func start(t *testing.T, s *server) (addr string, stop func()) {

@@ -6,8 +6,11 @@ import (
 	"os/exec"
 	"testing"
 
+	"github.com/peapod/peapod/internal/testkit"
 	"golang.org/x/sys/unix"
 )
+
+func TestMain(m *testing.M) { os.Exit(testkit.Run(m)) }
 
 func TestSelf(t *testing.T) {
 	self, err := Find(os.Getpid())

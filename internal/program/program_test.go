@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/peapod/peapod/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
@@ -28,8 +29,9 @@ func TestMain(m *testing.M) {
 			}
 			return pid, err
 		}
+		os.Exit(m.Run())
 	}
-	os.Exit(m.Run())
+	os.Exit(testkit.Run(m))
 }
 
 const emulatorVariable = "PEAPOD_EMULATOR"

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func connect(args []string) (string, error) {
+	c, err := net.Dial("tcp", args[0])
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	b, err := io.ReadAll(c)
+	return string(b), err
+}
+
+// ask sends args[1] and tells the answer. It waits for the server.
+func ask(args []string) (string, error) {
+	var c net.Conn
+	err := error(unix.ECONNREFUSED)
+	for i := 0; i < 1000 && errors.Is(err, unix.ECONNREFUSED); i++ {
+		if c, err = net.Dial("tcp", args[0]); err != nil {
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	fmt.Fprint(c, args[1])
+	c.(*net.TCPConn).CloseWrite()
+	b, err := io.ReadAll(c)
+	return string(b), err
+}
+
+// listen answers each connection with args[1].
+func listen(args []string) (string, error) {
+	l, err := net.Listen("tcp", args[0])
+	if err != nil {
+		return "", err
+	}
+	go func() {
+		for {
+			if c, err := l.Accept(); err == nil {
+				fmt.Fprint(c, args[1])
+				c.Close()
+			}
+		}
+	}()
+	return "listening", nil
+}
+
+// serve sends back what it gets, and "bye" when that has ended.
+func serve(args []string) (string, error) {
+	l, err := net.Listen("tcp", args[0])
+	if err != nil {
+		return "", err
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				io.Copy(c, c)
+				fmt.Fprint(c, "bye")
+			}()
+		}
+	}()
+	return "serving", nil
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func id([]string) (string, error) {
+	groups, err := os.Getgroups()
+	return fmt.Sprintf("%d:%d %v", os.Geteuid(), os.Getegid(), groups), err
+}
+
+// die ends by a signal, which the first process of a pid namespace can only
+// send from a child or not at all.
+func die(args []string) (string, error) {
+	signal.Reset()
+	if err := unix.Kill(os.Getpid(), unix.Signal(number(args[0]))); err != nil {
+		return "", err
+	}
+	return "", unix.Pause()
+}
+
+// wait waits for a signal and tells its name; SIGTERM ends the probe. It says
+// "ready" before.
+func wait([]string) (string, error) {
+	c := make(chan os.Signal, 10)
+	signal.Notify(c, unix.SIGTERM, unix.SIGINT, unix.SIGUSR1, unix.SIGHUP, unix.SIGWINCH)
+	fmt.Println("ready")
+	s := <-c
+	if s == unix.SIGTERM {
+		os.Exit(0)
+	}
+	return unix.SignalName(s.(unix.Signal)), nil
+}
+
+// hold waits for SIGTERM.
+func hold([]string) (string, error) {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, unix.SIGTERM)
+	fmt.Println("ready")
+	<-c
+	return "terminated", nil
+}
+
+func stubborn([]string) (string, error) {
+	signal.Ignore(unix.SIGTERM)
+	fmt.Println("ready")
+	for {
+		time.Sleep(time.Hour)
+	}
+}
+
+func sleep(args []string) (string, error) {
+	time.Sleep(time.Duration(number(args[0])) * time.Millisecond)
+	return silent(nil)
+}
+
+func spin(args []string) (string, error) {
+	for end := time.Now().Add(time.Duration(number(args[0])) * time.Millisecond); time.Now().Before(end); {
+	}
+	return "ok", nil
+}
+
+func raise(args []string) (string, error) {
+	limit := unix.Rlimit{Cur: uint64(number(args[1])), Max: uint64(number(args[1]))}
+	return "ok", unix.Setrlimit(number(args[0]), &limit)
+}
+
+// child starts a process that does not end by itself and holds the output open.
+func child([]string) (string, error) {
+	c := exec.Command("/proc/self/exe", "stubborn")
+	c.Stdout, c.Stderr = os.Stdout, os.Stderr
+	return silent(c.Start())
+}
+
+// eat takes args[0] MiB of memory.
+func eat(args []string) (string, error) {
+	var all [][]byte
+	for range number(args[0]) {
+		b := make([]byte, 1<<20)
+		for i := range b {
+			b[i] = 1
+		}
+		all = append(all, b)
+	}
+	return fmt.Sprint("ate ", len(all)), nil
+}
