@@ -25,11 +25,15 @@ const ReasonLost = "SupervisorLost"
 // PodStatus is what became of a pod. Field names are those of a Kubernetes v1
 // PodStatus where that has them.
 type PodStatus struct {
-	Phase             Phase             `json:"phase"`
-	Reason            string            `json:"reason,omitempty"`
-	Message           string            `json:"message,omitempty"`
-	StartTime         time.Time         `json:"startTime"`
-	FinishTime        *time.Time        `json:"finishTime,omitempty"`
+	Phase      Phase      `json:"phase"`
+	Reason     string     `json:"reason,omitempty"`
+	Message    string     `json:"message,omitempty"`
+	StartTime  time.Time  `json:"startTime"`
+	FinishTime *time.Time `json:"finishTime,omitempty"`
+	// DeletionTimestamp is since when the pod is being stopped.
+	DeletionTimestamp *time.Time `json:"deletionTimestamp,omitempty"`
+	// PodIP is the pod's address, where it has one of its own.
+	PodIP             string            `json:"podIP,omitempty"`
 	ContainerStatuses []ContainerStatus `json:"containerStatuses"`
 	// ExitCode is the first failing container's, 0 when none failed; it is
 	// there when the pod has finished.
@@ -41,6 +45,9 @@ type PodStatus struct {
 // SupervisorStatus names the process that runs a pod.
 type SupervisorStatus struct {
 	PID int `json:"pid"`
+	// Netns is its descriptor of the pod's network namespace, which is found
+	// at /proc/PID/fd/Netns.
+	Netns int `json:"netns,omitempty"`
 	// Log is its own log, "" where it has none.
 	Log string `json:"log,omitempty"`
 	// Logs is the directory of the containers' logs.

@@ -1,0 +1,135 @@
+package pod
+
+import (
+	"encoding/binary"
+	"hash/fnv"
+	"io"
+	"maps"
+	"net/netip"
+	"slices"
+)
+
+// Addresses of services are taken from here: every network namespace has all of
+// 127.0.0.0/8 on its loopback interface (127.0.0.1/8), so that the same address
+// works everywhere without configuring anything.
+var serviceRange = netip.MustParsePrefix("127.96.0.0/16")
+
+// dnsAddress is where each pod finds its DNS server, as Kubernetes' kube-dns
+// has the tenth address of the services'.
+var dnsAddress = netip.MustParseAddr("127.96.0.10")
+
+// allocator chooses addresses and node ports that nobody has. What a service
+// gets depends on its name first, so that it is mostly the same each time.
+type allocator struct {
+	addresses map[netip.Addr]string // to the service's name
+	ports     map[int]string
+}
+
+func newAllocator(taken []*ServiceRecord) *allocator {
+	a := &allocator{map[netip.Addr]string{dnsAddress: "DNS"}, map[int]string{}}
+	for _, r := range taken {
+		a.note(r.Service)
+	}
+	return a
+}
+
+func (a *allocator) note(s *Service) {
+	if ip, err := netip.ParseAddr(s.Spec.ClusterIP); err == nil {
+		a.addresses[ip] = s.Metadata.Name
+	}
+	for _, p := range s.Spec.Ports {
+		if p.NodePort != 0 {
+			a.ports[p.NodePort] = s.Metadata.Name
+		}
+	}
+}
+
+// choose returns a copy of the service with its address and node ports. Those
+// that it asks for it gets, or an error.
+func (a *allocator) choose(s *Service) (*Service, error) {
+	c := *s
+	c.Spec.Ports = slices.Clone(s.Spec.Ports)
+	c.Metadata.Labels = maps.Clone(s.Metadata.Labels)
+	if err := a.address(&c); err != nil {
+		return nil, err
+	}
+	for i := range c.Spec.Ports {
+		if err := a.nodePort(&c, i); err != nil {
+			return nil, err
+		}
+	}
+	a.note(&c)
+	return &c, nil
+}
+
+func (a *allocator) address(s *Service) error {
+	switch {
+	case s.Spec.Type == ServiceExternalName || s.Spec.ClusterIP == HeadlessIP:
+		return nil
+	case s.Spec.ClusterIP == "":
+		ip, ok := a.free(s.Metadata.Name)
+		if !ok {
+			return s.Errorf("spec.clusterIP", "all addresses of %s are taken; stop other services", serviceRange)
+		}
+		s.Spec.ClusterIP = ip.String()
+		s.Spec.ClusterIPs = []string{s.Spec.ClusterIP}
+		return nil
+	}
+	ip, err := netip.ParseAddr(s.Spec.ClusterIP)
+	if err != nil {
+		return s.Errorf("spec.clusterIP", "%w", err)
+	}
+	if owner, ok := a.addresses[ip]; ok {
+		return s.Errorf("spec.clusterIP", "%s is service %s's; choose another, or leave the field out", ip, owner)
+	}
+	return nil
+}
+
+// free finds a free address, beginning at one that depends on the name.
+func (a *allocator) free(name string) (netip.Addr, bool) {
+	base := binary.BigEndian.Uint32(serviceRange.Addr().AsSlice())
+	size := uint32(1) << (32 - serviceRange.Bits())
+	first := hash(name)
+	for i := range size {
+		n := (first + i) % size
+		if n == 0 || n == size-1 {
+			continue // where others would expect a network's own and broadcast addresses
+		}
+		var b [4]byte
+		binary.BigEndian.PutUint32(b[:], base+n)
+		if ip := netip.AddrFrom4(b); a.addresses[ip] == "" {
+			return ip, true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+func hash(name string) uint32 {
+	h := fnv.New32a()
+	io.WriteString(h, name)
+	return h.Sum32()
+}
+
+// nodePort chooses the node port of port i, where there is to be one.
+func (a *allocator) nodePort(s *Service, i int) error {
+	p := &s.Spec.Ports[i]
+	if p.NodePort != 0 {
+		if owner, ok := a.ports[p.NodePort]; ok && owner != s.Metadata.Name {
+			return s.Errorf("spec.ports", "node port %d is service %s's; choose another, or leave the field out", p.NodePort, owner)
+		}
+		return nil
+	}
+	if s.Spec.Type != ServiceNodePort && s.Spec.Type != ServiceLoadBalancer {
+		return nil
+	}
+	const size = maxNodePort - minNodePort + 1
+	first := hash(s.Metadata.Name + "/" + p.Name)
+	for k := range uint32(size) {
+		n := minNodePort + int((first+k)%size)
+		if a.ports[n] == "" {
+			p.NodePort, a.ports[n] = n, s.Metadata.Name
+			return nil
+		}
+	}
+	return s.Errorf("spec.ports", "all node ports are taken; stop other services")
+}

@@ -1,0 +1,242 @@
+package pod
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// What callers branch on; errors.Is finds them.
+var (
+	ErrServiceNotExist = errors.New("no such service")
+	ErrServiceExist    = errors.New("service exists already")
+)
+
+// ServiceRecord is a service that was found in a store. It is there for as long
+// as the process that registered it lives.
+type ServiceRecord struct {
+	// Service has the addresses and node ports that were chosen filled in.
+	Service *Service `json:"service"`
+	// Endpoints are those by hand, of a service without a selector.
+	Endpoints *Endpoints `json:"endpoints,omitempty"`
+	Created   time.Time  `json:"created"`
+	// PID is the process that registered the service and listens for it on
+	// the host.
+	PID int `json:"pid"`
+}
+
+func (s *Store) servicesDir() string { return filepath.Join(s.root(), "services") }
+
+// servicePlace is where a service is registered; place has the lock that its
+// owner holds.
+func (s *Store) servicePlace(name string) place {
+	return place{name: name, state: filepath.Join(s.servicesDir(), name)}
+}
+
+func (p place) serviceFile() string { return filepath.Join(p.state, "service.json") }
+
+// GetService returns the service called name, or ErrServiceNotExist.
+func (s *Store) GetService(name string) (*ServiceRecord, error) {
+	r, err := s.serviceRecord(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("service %s: %w (peapod service ls lists them)", name, ErrServiceNotExist)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("service %s: %w", name, denied(err))
+	}
+	return r, nil
+}
+
+// serviceRecord reads a service. The error is fs.ErrNotExist, too, where the
+// process has died that registered it.
+func (s *Store) serviceRecord(name string) (*ServiceRecord, error) {
+	if err := CheckName(name); err != nil {
+		return nil, fs.ErrNotExist
+	}
+	p := s.servicePlace(name)
+	running, err := p.supervised()
+	if err != nil {
+		return nil, err
+	}
+	if !running {
+		return nil, fs.ErrNotExist
+	}
+	data, err := os.ReadFile(p.serviceFile())
+	if err != nil {
+		return nil, err
+	}
+	r := &ServiceRecord{}
+	if err := json.Unmarshal(data, r); err != nil {
+		return nil, fmt.Errorf("%s: %w", p.serviceFile(), err)
+	}
+	return r, nil
+}
+
+// ListServices returns all services, sorted by name.
+func (s *Store) ListServices() ([]*ServiceRecord, error) {
+	entries, err := os.ReadDir(s.servicesDir())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, denied(err)
+	}
+	var list []*ServiceRecord
+	for _, e := range entries {
+		r, err := s.serviceRecord(e.Name())
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			s.log().Warn("a service's state cannot be read", "service", e.Name(), "error", err)
+		default:
+			list = append(list, r)
+		}
+	}
+	return list, nil
+}
+
+// registration is what a process has registered.
+type registration struct {
+	store   *Store
+	records []*ServiceRecord
+	places  []place
+	locks   []*os.File
+}
+
+// register makes services known to all processes of the store, with addresses
+// for those that have none. Either all are registered or none is.
+func (s *Store) register(services []*Service, endpoints []*Endpoints) (_ *registration, err error) {
+	r := &registration{store: s}
+	if err := makePrivate(s.servicesDir()); err != nil {
+		return nil, err
+	}
+	// One at a time: addresses are chosen that nobody has.
+	lock, err := s.lockServices()
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
+	defer func() {
+		if err != nil {
+			r.release()
+		}
+	}()
+	s.sweepServices()
+	taken, err := s.ListServices()
+	if err != nil {
+		return nil, err
+	}
+	a := newAllocator(taken)
+	for _, svc := range services {
+		for _, t := range taken {
+			if t.Service.Metadata.Name == svc.Metadata.Name {
+				return nil, svc.Errorf("metadata.name", "service %s: %w: it belongs to process %d (peapod service inspect %s); choose another name, or stop that first",
+					svc.Metadata.Name, ErrServiceExist, t.PID, svc.Metadata.Name)
+			}
+		}
+		chosen, err := a.choose(svc)
+		if err != nil {
+			return nil, err
+		}
+		r.records = append(r.records, &ServiceRecord{Service: chosen, Endpoints: endpointsOf(svc, endpoints), Created: time.Now().UTC(), PID: os.Getpid()})
+	}
+	for _, record := range r.records {
+		if err := r.add(record); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+func endpointsOf(svc *Service, list []*Endpoints) *Endpoints {
+	for _, e := range list {
+		if e.Metadata.Name == svc.Metadata.Name {
+			return e
+		}
+	}
+	return nil
+}
+
+// lockServices waits for the lock of the services' directory.
+func (s *Store) lockServices() (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(s.root(), "services.lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLKW, &unix.Flock_t{Type: unix.F_WRLCK})
+		if err != unix.EINTR {
+			break
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
+	}
+	return f, nil
+}
+
+// sweepServices removes what processes that died have left. The lock of the
+// services' directory is held.
+func (s *Store) sweepServices() {
+	entries, _ := os.ReadDir(s.servicesDir())
+	for _, e := range entries {
+		p := place{state: filepath.Join(s.servicesDir(), e.Name())}
+		if running, err := p.supervised(); err == nil && !running {
+			os.RemoveAll(p.state)
+		}
+	}
+}
+
+// add registers one service: its directory appears with all that belongs into
+// it.
+func (r *registration) add(record *ServiceRecord) error {
+	final := r.store.servicePlace(record.Service.Metadata.Name)
+	p := place{name: final.name, state: filepath.Join(r.store.servicesDir(), "."+final.name)}
+	if err := os.Mkdir(p.state, 0o700); err != nil {
+		return err
+	}
+	f, err := p.lock()
+	if err != nil {
+		os.RemoveAll(p.state)
+		return err
+	}
+	r.locks = append(r.locks, f)
+	r.places = append(r.places, final)
+	data, err := json.Marshal(record)
+	if err == nil {
+		err = os.WriteFile(p.serviceFile(), data, 0o600)
+	}
+	if err == nil {
+		err = os.Rename(p.state, final.state)
+	}
+	if err != nil {
+		os.RemoveAll(p.state)
+	}
+	return err
+}
+
+// release takes the services back.
+func (r *registration) release() {
+	for _, p := range r.places {
+		// Watchers see the directory go, not files out of it.
+		gone := filepath.Join(filepath.Dir(p.state), "."+p.name)
+		if os.Rename(p.state, gone) == nil {
+			os.RemoveAll(gone)
+		}
+	}
+	for _, f := range r.locks {
+		f.Close()
+	}
+	r.places, r.locks = nil, nil
+}
+
+// hidden tells names of directories that are about to come or to go.
+func hidden(name string) bool { return strings.HasPrefix(name, ".") }
