@@ -144,9 +144,9 @@ func TestAllocator(t *testing.T) {
 		t.Errorf("node ports %+v", p)
 	}
 	for _, text := range []string{
-		"---\n" + 		`{apiVersion: v1, kind: Service, metadata: {name: b}, spec: {clusterIP: 127.96.1.2, ports: [{port: 80}]}}`,
-		"---\n" + 		`{apiVersion: v1, kind: Service, metadata: {name: b}, spec: {clusterIP: 127.96.0.10, ports: [{port: 80}]}}`,
-		"---\n" + 		`{apiVersion: v1, kind: Service, metadata: {name: b}, spec: {type: NodePort, ports: [{port: 80, nodePort: 30007}]}}`,
+		"---\n" + `{apiVersion: v1, kind: Service, metadata: {name: b}, spec: {clusterIP: 127.96.1.2, ports: [{port: 80}]}}`,
+		"---\n" + `{apiVersion: v1, kind: Service, metadata: {name: b}, spec: {clusterIP: 127.96.0.10, ports: [{port: 80}]}}`,
+		"---\n" + `{apiVersion: v1, kind: Service, metadata: {name: b}, spec: {type: NodePort, ports: [{port: 80, nodePort: 30007}]}}`,
 	} {
 		if _, err := a.choose(parseServices(t, text).Services[0]); err == nil || !strings.Contains(err.Error(), "test.yaml:2") {
 			t.Errorf("%s: %v", text, err)
