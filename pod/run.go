@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/peapod/peapod/runtime"
 )
 
 // Options say how a pod is run. The zero value is useful.
@@ -94,6 +96,9 @@ func prepare(p *Pod, o *Options) (*Pod, []*Resolved, error) {
 	}
 	if os.Geteuid() != 0 {
 		return nil, nil, fmt.Errorf("%w: pods need root: run it with sudo", unix.EPERM)
+	}
+	if err := runtime.CheckHost(); err != nil {
+		return nil, nil, err
 	}
 	resolved, err := pod.Resolve()
 	if err != nil {

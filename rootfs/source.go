@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 
+	"github.com/peapod/peapod/internal/kernel"
 	"golang.org/x/sys/unix"
 )
 
@@ -35,6 +36,9 @@ func (s *Sources) Close() {
 
 // Open opens what c takes from the host. It needs CAP_SYS_ADMIN.
 func Open(c *Config) (_ *Sources, err error) {
+	if err := kernel.Check(); err != nil {
+		return nil, err
+	}
 	mounts, err := c.mounts()
 	if err != nil {
 		return nil, err
@@ -148,15 +152,9 @@ func setAttr(tree *os.File, a attribute, propagation uint64, flags uint) error {
 	return nil
 }
 
-// ErrKernel tells that the kernel is too old.
-var ErrKernel = errors.New("the kernel is too old: Linux 5.12 or newer is needed")
-
 // explain adds to the errors of the mount calls what they usually mean.
 func explain(what string, err error) error {
-	switch {
-	case errors.Is(err, unix.ENOSYS):
-		return fmt.Errorf("%s: %w: %w", what, err, ErrKernel)
-	case errors.Is(err, unix.EPERM):
+	if errors.Is(err, unix.EPERM) {
 		return fmt.Errorf("%s: %w: this needs root (CAP_SYS_ADMIN)", what, err)
 	}
 	return fmt.Errorf("%s: %w", what, err)

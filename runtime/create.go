@@ -56,7 +56,7 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 	if err := checkID(id); err != nil {
 		return nil, err
 	}
-	if err := needRoot(); err != nil {
+	if err := CheckHost(); err != nil {
 		return nil, err
 	}
 	p, err := o.plan(r.root(), id, true)

@@ -47,6 +47,9 @@ func (c *Container) Exec(ctx context.Context, o *ExecOptions) (*Process, error) 
 }
 
 func (c *Container) exec(ctx context.Context, o *ExecOptions) (proc *Process, err error) {
+	if err := checkKernel(); err != nil {
+		return nil, err
+	}
 	id, err := checkProcess(o.Process)
 	if err != nil {
 		return nil, err

@@ -9,7 +9,6 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/peapod/peapod/rootfs"
-	"golang.org/x/sys/unix"
 )
 
 // CreateOptions say what container to create. Spec is needed.
@@ -102,12 +101,4 @@ func cgroupPath(spec *specs.Spec, root, id string) string {
 	h := fnv.New32a()
 	io.WriteString(h, root)
 	return fmt.Sprintf("/peapod/%s.container.%08x", id, h.Sum32())
-}
-
-// needRoot tells unprivileged callers early and in one line.
-func needRoot() error {
-	if os.Geteuid() == 0 {
-		return nil
-	}
-	return fmt.Errorf("%w: containers need root: run it with sudo", unix.EPERM)
 }
