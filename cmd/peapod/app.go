@@ -85,7 +85,7 @@ Example: sudo peapod pod run examples/hello.json`,
 			category(containerCategory, p.runCommand(), p.createCommand(), p.startCommand(), p.execCommand(), p.killCommand(),
 				p.deleteCommand(), p.stateCommand(), p.listCommand(), p.psCommand(), p.specCommand(), p.planCommand()),
 			category(podCategory, p.podCommand()),
-			category(otherCategory, p.completionCommand()),
+			category(otherCategory, p.proxyCommand(), p.completionCommand()),
 		),
 		// runc's, and what people try.
 		Elsewhere: map[string]string{

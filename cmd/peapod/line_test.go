@@ -58,7 +58,7 @@ func TestComplete(t *testing.T) {
 	other := t.TempDir()
 	makeDirs(t, other, "containers/elsewhere")
 	for in, want := range map[string]string{
-		"":                           "completion create delete exec kill list plan pod ps run spec start state",
+		"":                           "completion create delete exec kill list plan pod proxy ps run spec start state",
 		"st":                         "start state",
 		"--ro":                       "--root",
 		"--root ":                    "",

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/peapod/peapod/internal/strict"
+)
+
+func TestProxyConfig(t *testing.T) {
+	const yaml = `
+services:
+- name: web
+  listen: [":80", "[::1]:8080"]
+  netns: /run/netns/web
+  backends: [{address: "127.0.0.1:80"}]
+- listen: ["127.0.0.1:0"]
+  backends: [{address: "[fe80::1%eth0]:80"}]
+metrics: unix:/run/metrics
+connectTimeout: 1m30s
+idleTimeout: 500ms
+gracePeriod: 0s
+maxConns: 7
+`
+	c, err := parseProxyConfig("f", []byte(yaml))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Services) != 2 || c.Services[0].Name != "web" || c.Services[0].Listen[1] != "[::1]:8080" || c.Services[0].Netns != "/run/netns/web" ||
+		c.Services[0].Backends[0].Address != "127.0.0.1:80" || c.Services[1].Name != "127.0.0.1:0" ||
+		c.Metrics != "unix:/run/metrics" || time.Duration(c.ConnectTimeout) != 90*time.Second || time.Duration(c.IdleTimeout) != 500*time.Millisecond ||
+		c.GracePeriod == nil || *c.GracePeriod != 0 || c.MaxConns != 7 {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestProxyConfigMistakes(t *testing.T) {
+	const good = "services:\n- name: a\n  listen: [':1']\n  backends: [{address: '1.2.3.4:1'}]\n"
+	for text, want := range map[string]string{
+		"[]":             "f:1:1: expected the field services, with a list",
+		"{}":             "f:1:1: services: there is none: give at least one",
+		"services: [{}]": "f:1:12: services[0].listen: there is no address: give at least one",
+		"services: [{listen: ['1'], backends: [{}]}]":                            `f:1:22: services[0].listen[0]: "1" is no address: write it as 127.0.0.1:80, [::1]:80 or :80`,
+		"services: [{listen: [':1']}]":                                           "f:1:12: services[0].backends: there is none: give at least one",
+		"services: [{listen: [':1'], backends: [{}]}]":                           "f:1:40: services[0].backends[0].address: it is missing: give IP:PORT",
+		good + "- {name: a, listen: [':2'], backends: [{address: '1.2.3.4:1'}]}": `f:5:10: services[1].name: "a" is that of services[0] too`,
+		good + "- {name: b, listen: [':1'], backends: [{address: '1.2.3.4:1'}]}": "f:5:22: services[1].listen[0]: :1 is given twice",
+		good + "gracePeriod: 3":                                                  "f:5:14: gracePeriod: found a number, expected a string",
+		good + "gracePeriod: soon":                                               `f:5:14: gracePeriod: "soon" is no duration: write it as 1m30s or 500ms`,
+		good + "maxConns: -1":                                                    "f:5:11: maxConns: -1 is negative",
+		good + "metrics: here":                                                   `f:5:10: metrics: "here" is no address: write it as 127.0.0.1:80, [::1]:80 or :80`,
+	} {
+		if _, err := parseProxyConfig("f", []byte(text)); err == nil || err.Error() != want {
+			t.Errorf("%s\n got %v\nwant %s", text, err, want)
+		}
+	}
+}
+
+// FuzzProxyConfig looks for panics, and for errors without a place in the file.
+func FuzzProxyConfig(f *testing.F) {
+	f.Add("services: [{name: a, listen: [':1'], backends: [{address: '1.2.3.4:1'}]}]\nmetrics: unix:x\ngracePeriod: 1s\n")
+	f.Add(`{"services": [{"listen": ["[::1%x]:0"]}], "maxConns": -1}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := parseProxyConfig("f", []byte(text))
+		if err == nil {
+			for _, s := range c.Services {
+				if len(s.Listen) == 0 || len(s.Backends) == 0 || s.Name == "" {
+					t.Fatalf("accepted: %+v", s)
+				}
+			}
+			return
+		}
+		var errs *strict.Errors
+		var one *strict.Error
+		if !errors.As(err, &errs) && !errors.As(err, &one) {
+			t.Fatalf("%#v", err)
+		}
+	})
+}
+
+func TestReadRequest(t *testing.T) {
+	for text, want := range map[string]string{
+		"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n": "GET /metrics",
+		"HEAD /status?x=1 HTTP/1.0\n\n":            "HEAD /status",
+		"GET /metrics HTTP/1.1\r\n":                "",
+		"GET /metrics\r\n\r\n":                     "",
+		"":                                         "",
+		"GET / HTTP/1.1\r\nX: " + strings.Repeat("x", maxRequest) + "\r\n\r\n": "",
+	} {
+		method, path, err := readRequest(strings.NewReader(text))
+		if got := strings.TrimSpace(method + " " + path); got != want || (err == nil) != (want != "") {
+			t.Errorf("%.40q: %q, %v", text, got, err)
+		}
+	}
+}
+
+func FuzzReadRequest(f *testing.F) {
+	f.Add("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		_, path, err := readRequest(strings.NewReader(text))
+		if err == nil && strings.ContainsAny(path, " \r\n?") {
+			t.Fatalf("path %q", path)
+		}
+	})
+}

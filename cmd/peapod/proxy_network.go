@@ -1,0 +1,30 @@
+package main
+
+import (
+	"os"
+
+	"github.com/peapod/peapod/namespaces"
+)
+
+// network is a network namespace in which backends are.
+type network struct {
+	file *os.File
+}
+
+// openNetwork returns the namespace at path: had, which that path led to
+// before, if it still is the same one.
+func openNetwork(path string, had *network) (*network, error) {
+	file, err := namespaces.Open(namespaces.Network, path)
+	if err != nil {
+		return nil, err
+	}
+	if had != nil {
+		if same, err := namespaces.Same(file, had.file); err == nil && same {
+			file.Close()
+			return had, nil
+		}
+	}
+	return &network{file: file}, nil
+}
+
+func (n *network) close() { n.file.Close() }
