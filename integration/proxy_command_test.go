@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/peapod/peapod/internal/testkit"
 	"github.com/peapod/peapod/namespaces"
 )
 
@@ -202,7 +203,7 @@ func TestProxyMetrics(t *testing.T) {
 	open := dial(t, addr)
 	wantsLine(t, open, "one")
 
-	eventually(t, "three are gone", func() bool { return metric(t, metrics, "peapod_proxy_connections_active") == "1" })
+	testkit.Eventually(t, "three are gone", func() bool { return metric(t, metrics, "peapod_proxy_connections_active") == "1" })
 	for name, want := range map[string]string{
 		"peapod_proxy_connections_total":        "4",
 		"peapod_proxy_connections_failed_total": "0",
@@ -250,7 +251,7 @@ func TestProxyFailedIsCounted(t *testing.T) {
 	if _, err := visit(addr, "x"); !errors.Is(err, unix.ECONNRESET) {
 		t.Errorf("nobody behind it: %v", err)
 	}
-	eventually(t, "the failure is counted", func() bool { return metric(t, metrics, "peapod_proxy_connections_failed_total") == "1" })
+	testkit.Eventually(t, "the failure is counted", func() bool { return metric(t, metrics, "peapod_proxy_connections_failed_total") == "1" })
 }
 
 func TestProxyIdleTimeout(t *testing.T) {
@@ -273,7 +274,7 @@ func TestProxyMaxConns(t *testing.T) {
 		t.Error("more than one at a time")
 	}
 	first.Close()
-	second.SetReadDeadline(time.Now().Add(patience))
+	second.SetReadDeadline(time.Now().Add(testkit.Patience))
 	wantsLine(t, second, "one")
 }
 
@@ -285,7 +286,7 @@ func TestProxyNotifies(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	l.SetReadDeadline(time.Now().Add(patience))
+	l.SetReadDeadline(time.Now().Add(testkit.Patience))
 	file := writeConfig(t, "", "services: [{listen: ['127.0.0.1:0'], backends: [{address: '127.0.0.1:1'}]}]\n")
 	cmd := exec.Command(binary, "proxy", "--config", file)
 	cmd.Env = append(cmd.Environ(), "NOTIFY_SOCKET="+path)
@@ -350,11 +351,11 @@ var givenAddresses = map[string]bool{}
 
 func dial(t testing.TB, addr string) net.Conn {
 	t.Helper()
-	c, err := net.DialTimeout("tcp", addr, patience)
+	c, err := net.DialTimeout("tcp", addr, testkit.Patience)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.SetDeadline(time.Now().Add(patience))
+	c.SetDeadline(time.Now().Add(testkit.Patience))
 	t.Cleanup(func() { c.Close() })
 	return c
 }
@@ -371,8 +372,8 @@ func wantsLine(t testing.TB, c net.Conn, want string) {
 // wantsRefused waits until nobody listens on addr.
 func wantsRefused(t testing.TB, addr string) {
 	t.Helper()
-	eventually(t, addr+" is not listened on", func() bool {
-		c, err := net.DialTimeout("tcp", addr, patience)
+	testkit.Eventually(t, addr+" is not listened on", func() bool {
+		c, err := net.DialTimeout("tcp", addr, testkit.Patience)
 		if err == nil {
 			c.Close()
 		}
@@ -383,12 +384,12 @@ func wantsRefused(t testing.TB, addr string) {
 // fetch returns the body of what a path of the metrics' server shows.
 func fetch(t testing.TB, network, addr, path string) string {
 	t.Helper()
-	c, err := net.DialTimeout(network, addr, patience)
+	c, err := net.DialTimeout(network, addr, testkit.Patience)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(patience))
+	c.SetDeadline(time.Now().Add(testkit.Patience))
 	fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path)
 	all, err := io.ReadAll(c)
 	if err != nil {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/peapod/peapod/internal/testkit"
 )
 
 // proxyProcess is a `peapod proxy` that runs.
@@ -27,7 +29,7 @@ func startProxy(t testing.TB, args ...string) *proxyProcess {
 // line waits for a line that has text in it, and forgets all up to its end.
 func (p *proxyProcess) line(text string) string {
 	p.t.Helper()
-	p.output.SetReadDeadline(time.Now().Add(patience))
+	p.output.SetReadDeadline(time.Now().Add(testkit.Patience))
 	for b := make([]byte, 4096); ; {
 		all := p.seen.String()
 		if i := strings.Index(all, text); i >= 0 {
@@ -111,12 +113,12 @@ func localListener(t testing.TB) net.Listener {
 // visit connects to addr, sends text, ends its direction, and returns who
 // greeted. It checks that the text came back.
 func visit(addr, text string) (string, error) {
-	c, err := net.DialTimeout("tcp", addr, patience)
+	c, err := net.DialTimeout("tcp", addr, testkit.Patience)
 	if err != nil {
 		return "", err
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(patience))
+	c.SetDeadline(time.Now().Add(testkit.Patience))
 	if _, err := io.WriteString(c, text); err != nil {
 		return "", err
 	}
