@@ -1,6 +1,6 @@
 package cgroups
 
-import "encoding/binary"
+import "github.com/peapod/peapod/internal/bpf"
 
 // The device filter of v2 is a BPF program that the kernel asks at every
 // mknod(2) and open(2) of a device node (BPF_PROG_TYPE_CGROUP_DEVICE, since
@@ -198,14 +198,11 @@ func resolve(code []instruction, to label, index int) []instruction {
 	return code
 }
 
-// encode lays the instructions out as the kernel takes them, in the byte order
-// of the machine: peapod's two architectures are both little-endian.
+// encode lays the instructions out as the kernel takes them.
 func encode(code []instruction) []byte {
 	out := make([]byte, 0, 8*len(code))
 	for _, i := range code {
-		out = append(out, i.code, i.dst|i.src<<4)
-		out = binary.LittleEndian.AppendUint16(out, uint16(i.off))
-		out = binary.LittleEndian.AppendUint32(out, uint32(i.imm))
+		out = bpf.Instruction{Op: i.code, Dst: i.dst, Src: i.src, Off: i.off, Imm: i.imm}.Append(out)
 	}
 	return out
 }
