@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/peapod/peapod/integration/internal/results"
 )
 
 // oci is a runtime with runc's command line.
@@ -33,8 +35,8 @@ func (s *stage) command(r oci, args ...string) []string {
 	return append([]string{r.path, "--root", s.state(r)}, args...)
 }
 
-func (s *stage) runTable(ctx context.Context) (*table, error) {
-	t := &table{Title: s.title("Start and end one container"), Base: s.base("run"),
+func (s *stage) runTable(ctx context.Context) (*results.Table, error) {
+	t := &results.Table{Title: s.title("Start and end one container"), Base: s.base("run"),
 		Text: "From the start of the command until it has ended, `/bin/true` has run in the container, and all that was made is gone."}
 	var all []*contender
 	for _, r := range s.runtimes() {
@@ -97,8 +99,8 @@ func (s *stage) floorContender() *contender {
 	}}
 }
 
-func (s *stage) execTable(ctx context.Context) (*table, error) {
-	t := &table{Title: s.title("Run a command in a running container"), Base: s.base("exec"),
+func (s *stage) execTable(ctx context.Context) (*results.Table, error) {
+	t := &results.Table{Title: s.title("Run a command in a running container"), Base: s.base("exec"),
 		Text: "`/bin/true` by exec, start of the command to its end."}
 	all, err := s.execContenders(ctx)
 	if err != nil {

@@ -23,6 +23,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/peapod/peapod/integration/internal/results"
 )
 
 func main() {
@@ -74,7 +76,7 @@ func parseOptions(root string) (*options, error) {
 }
 
 func run(ctx context.Context) (err error) {
-	root, err := moduleRoot()
+	root, err := results.ModuleRoot()
 	if err != nil {
 		return err
 	}
@@ -110,22 +112,7 @@ func run(ctx context.Context) (err error) {
 	if !o.report {
 		return nil
 	}
-	return r.write(o.out)
-}
-
-// moduleRoot is the directory of go.mod, upwards from the current one.
-func moduleRoot() (string, error) {
-	dir, err := os.Getwd()
-	for err == nil {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir, nil
-		}
-		if dir == "/" {
-			return "", errors.New("there is no go.mod above the current directory; run it inside of peapod's source tree")
-		}
-		dir = filepath.Dir(dir)
-	}
-	return "", err
+	return results.Write(o.out, "benchmarks", r.markdown(), results.Chart(r.tables))
 }
 
 // removeAll removes dir. What is still ending, such as podman's monitors, may

@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/peapod/peapod/integration/internal/results"
 )
 
 // runner starts commands the way that is measured: os.StartProcess and Wait,
@@ -90,24 +92,9 @@ type contender struct {
 	finish func() error // clears up; may be nil; also called after a failure
 }
 
-// row is one row of a table when it was measured.
-type row struct {
-	Name  string
-	Runs  []time.Duration
-	Bar   float64       // of the ratio of medians to the base's; 0: none
-	Limit time.Duration // of the median; 0: none
-}
-
-// table is a group of rows that were measured in turns.
-type table struct {
-	Title, Text string
-	Base        string // the row that ratios refer to
-	Rows        []row
-}
-
 // measure fills t with the rows of all, which run in turns after one turn each
 // to warm up. The first contender of a round changes from round to round.
-func measure(ctx context.Context, o *options, t *table, all []*contender) (err error) {
+func measure(ctx context.Context, o *options, t *results.Table, all []*contender) (err error) {
 	defer func() {
 		for _, c := range all {
 			if c.finish != nil {
@@ -116,7 +103,7 @@ func measure(ctx context.Context, o *options, t *table, all []*contender) (err e
 		}
 	}()
 	for _, c := range all {
-		t.Rows = append(t.Rows, row{Name: c.name, Bar: c.bar, Limit: c.limit})
+		t.Rows = append(t.Rows, results.Row{Name: c.name, Bar: c.bar, Limit: float64(c.limit)})
 	}
 	for round := -1; round < o.Rounds; round++ {
 		for i := range all {
@@ -126,7 +113,9 @@ func measure(ctx context.Context, o *options, t *table, all []*contender) (err e
 				return fmt.Errorf("%s: %s: %w", t.Title, all[n].name, err)
 			}
 			if round >= 0 {
-				t.Rows[n].Runs = append(t.Rows[n].Runs, times...)
+				for _, d := range times {
+					t.Rows[n].Runs = append(t.Rows[n].Runs, float64(d))
+				}
 			}
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/peapod/peapod/integration/internal/results"
 )
 
 // All have their turn in each round, after one to warm up, and another begins
@@ -23,7 +25,7 @@ func TestMeasureInTurns(t *testing.T) {
 			once: func(context.Context) (time.Duration, error) { order = append(order, name); return 1, nil }})
 	}
 	all[1].share = 5
-	var got table
+	var got results.Table
 	if err := measure(t.Context(), &options{Rounds: 2, Runs: 2}, &got, all); err != nil {
 		t.Fatal(err)
 	}
@@ -40,13 +42,13 @@ func TestMeasureFailure(t *testing.T) {
 	bad := errors.New("broken")
 	c := &contender{name: "x", finish: func() error { finished = true; return nil },
 		once: func(context.Context) (time.Duration, error) { return 0, bad }}
-	err := measure(t.Context(), &options{Rounds: 1, Runs: 1}, &table{Title: "T"}, []*contender{c})
+	err := measure(t.Context(), &options{Rounds: 1, Runs: 1}, &results.Table{Title: "T"}, []*contender{c})
 	if !errors.Is(err, bad) || err.Error() != "T: x: broken" || !finished {
 		t.Errorf("error %v, finished %v", err, finished)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := measure(ctx, &options{Rounds: 1, Runs: 1}, &table{Title: "T"}, []*contender{c}); err == nil || err.Error() != "T: x: interrupted" {
+	if err := measure(ctx, &options{Rounds: 1, Runs: 1}, &results.Table{Title: "T"}, []*contender{c}); err == nil || err.Error() != "T: x: interrupted" {
 		t.Errorf("error %v after the end of the context", err)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/peapod/peapod/integration/internal/results"
 )
 
 const podName = "bench"
@@ -38,8 +40,8 @@ func podSpec(image string, m *marker) ([]byte, error) {
 
 // podTable measures the start of a pod: from the start of the command to the
 // moment when both processes run.
-func (s *stage) podTable(ctx context.Context) (*table, error) {
-	t := &table{Title: s.title("Start a pod of two containers"), Base: podmanName,
+func (s *stage) podTable(ctx context.Context) (*results.Table, error) {
+	t := &results.Table{Title: s.title("Start a pod of two containers"), Base: podmanName,
 		Text: "From the pod's JSON to both processes running: each writes a line to a FIFO when it does. " +
 			"The end of the pod is not in the time."}
 	m, err := newMarker(filepath.Join(s.dir, "marker"))

@@ -1,16 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/peapod/peapod/integration/internal/results"
 )
 
 // report is what is printed and written.
@@ -18,8 +16,8 @@ type report struct {
 	options    *options
 	contenders *contenders
 	date       time.Time
-	tables     []table
-	figures    []figure
+	tables     []results.Table
+	figures    []results.Figure
 }
 
 func newReport(o *options, c *contenders) *report {
@@ -34,73 +32,20 @@ func (r *report) add(out *stageOutput) {
 	}
 }
 
-// write puts the page and its chart into dir; each replaces the old one whole.
-func (r *report) write(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	for name, content := range map[string]string{"benchmarks.md": r.markdown(), "benchmarks.svg": r.chart()} {
-		part := filepath.Join(dir, name+".part")
-		if err := os.WriteFile(part, []byte(content), 0o644); err != nil {
-			return err
-		}
-		if err := os.Rename(part, filepath.Join(dir, name)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func (r *report) markdown() string {
 	var b strings.Builder
 	b.WriteString("# Benchmarks\n\n")
 	if r.options.Short {
 		b.WriteString("**Few runs (`-short`): these times mean nothing.**\n\n")
 	}
-	fmt.Fprintf(&b, "Measured on %s on %s, %d processors, Linux %s, by `make bench`.\n\n",
-		r.date.UTC().Format("2 January 2006"), processor(), runtime.NumCPU(), kernel())
+	fmt.Fprintf(&b, "Measured on %s, by `make bench`.\n\n", results.Machine(r.date))
 	b.WriteString("![The medians as bars](benchmarks.svg)\n\n")
 	for i := range r.tables {
-		r.tables[i].markdown(&b)
+		r.tables[i].Markdown(&b)
 	}
 	r.markdownFigures(&b)
 	r.markdownReading(&b)
 	return b.String()
-}
-
-func (t *table) markdown(b *strings.Builder) {
-	fmt.Fprintf(b, "## %s\n\n%s\n\n", t.Title, t.Text)
-	ratio := "ratio to " + t.Base
-	if !t.hasBase() {
-		ratio = "ratio"
-	}
-	fmt.Fprintf(b, "| | median | p10 to p90 | runs | %s | bar | |\n| --- | ---: | ---: | ---: | ---: | ---: | --- |\n", ratio)
-	for i := range t.Rows {
-		row := &t.Rows[i]
-		shown, bar, met := "", "", ""
-		got := t.ratio(row)
-		if got > 0 {
-			shown = fmt.Sprintf("%.2f", got)
-		}
-		switch m := median(row.Runs); {
-		case row.Limit > 0:
-			bar, met = "≤ "+milliseconds(row.Limit), verdict(m <= row.Limit)
-		case row.Bar > 0 && got > 0:
-			bar, met = fmt.Sprintf("≤ %.2f", row.Bar), verdict(got <= row.Bar)
-		}
-		fmt.Fprintf(b, "| %s | %s | %s to %s | %d | %s | %s | %s |\n", row.Name, milliseconds(median(row.Runs)),
-			milliseconds(quantile(row.Runs, 0.1)), milliseconds(quantile(row.Runs, 0.9)), len(row.Runs), shown, bar, met)
-	}
-	b.WriteString("\n")
-}
-
-func (t *table) hasBase() bool {
-	for _, r := range t.Rows {
-		if r.Name == t.Base {
-			return true
-		}
-	}
-	return false
 }
 
 func (r *report) markdownFigures(b *strings.Builder) {
@@ -111,7 +56,7 @@ func (r *report) markdownFigures(b *strings.Builder) {
 	for _, f := range r.figures {
 		bar, met := "", ""
 		if f.Bar > 0 || f.Unit == "wake-ups" {
-			bar, met = fmt.Sprintf("≤ %g %s", f.Bar, f.Unit), verdict(f.Value <= f.Bar)
+			bar, met = fmt.Sprintf("≤ %g %s", f.Bar, f.Unit), results.Verdict(f.Value <= f.Bar)
 		}
 		fmt.Fprintf(b, "| %s | %.4g %s | %s | %s | %s |\n", f.Name, f.Value, f.Unit, bar, met, f.Text)
 	}
@@ -164,25 +109,6 @@ func (r *report) markdownReading(b *strings.Builder) {
 	}
 }
 
-func kernel() string {
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return "of unknown version"
-	}
-	return string(bytes.TrimRight(u.Release[:], "\x00"))
-}
-
-// processor is the name that /proc/cpuinfo gives; arm64's has none.
-func processor() string {
-	b, _ := os.ReadFile("/proc/cpuinfo")
-	for line := range strings.Lines(string(b)) {
-		if name, ok := strings.CutPrefix(line, "model name"); ok {
-			return strings.TrimSpace(strings.TrimLeft(name, "\t :"))
-		}
-	}
-	return runtime.GOARCH
-}
-
 // binary adds the size of the binary and the time of its smallest command.
 func (r *report) binary(ctx context.Context, c *contenders) error {
 	if c.Peapod == "" {
@@ -192,7 +118,7 @@ func (r *report) binary(ctx context.Context, c *contenders) error {
 	if err != nil {
 		return err
 	}
-	r.figures = append(r.figures, figure{"binary", float64(size) / (1 << 20), 12, "MiB", text})
+	r.figures = append(r.figures, results.Figure{Name: "binary", Value: float64(size) / (1 << 20), Bar: 12, Unit: "MiB", Text: text})
 	run, err := newRunner(c.Tmp)
 	if err != nil {
 		return err
@@ -201,13 +127,13 @@ func (r *report) binary(ctx context.Context, c *contenders) error {
 	version := &contender{name: "version", once: func(context.Context) (time.Duration, error) {
 		return run.time("/", c.Peapod, "--version")
 	}}
-	var t table
+	var t results.Table
 	if err := measure(ctx, r.options, &t, []*contender{version}); err != nil {
 		return err
 	}
 	runs := t.Rows[0].Runs
-	r.figures = append(r.figures, figure{"peapod --version", float64(median(runs)) / 1e6, 3, "ms",
-		fmt.Sprintf("median of %d runs", len(runs))})
+	r.figures = append(r.figures, results.Figure{Name: "peapod --version", Value: results.Median(runs) / 1e6, Bar: 3, Unit: "ms",
+		Text: fmt.Sprintf("median of %d runs", len(runs))})
 	return nil
 }
 

@@ -2,22 +2,19 @@ package main
 
 import (
 	"encoding/json"
-	"encoding/xml"
-	"errors"
-	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/peapod/peapod/integration/internal/results"
 )
 
-func runs(ms ...float64) []time.Duration {
-	var all []time.Duration
+func runs(ms ...float64) []float64 {
+	var all []float64
 	for _, v := range ms {
-		all = append(all, time.Duration(v*1e6))
+		all = append(all, v*1e6)
 	}
 	return all
 }
@@ -26,20 +23,20 @@ func testReport() *report {
 	o := &options{Rounds: 10, Runs: 20}
 	r := newReport(o, &contenders{Options: o, Versions: map[string]string{"crun": "1.8.1", "peapod": "0.1"}})
 	r.add(&stageOutput{
-		Tables: []table{
-			{Title: "Start & end", Text: "How.", Base: "crun run", Rows: []row{
+		Tables: []results.Table{
+			{Title: "Start & end", Text: "How.", Base: "crun run", Rows: []results.Row{
 				{Name: "peapod run", Runs: runs(3, 2, 4), Bar: 0.55},
 				{Name: "peapod library", Runs: runs(4), Bar: 0.3},
 				{Name: "crun run", Runs: runs(6, 6, 6)},
 				{Name: "floor", Runs: runs(1)},
 			}},
-			{Title: "Pods", Text: "How.", Base: podmanName, Rows: []row{
-				{Name: "peapod pod run -d", Runs: runs(9), Limit: 10 * time.Millisecond},
+			{Title: "Pods", Text: "How.", Base: podmanName, Rows: []results.Row{
+				{Name: "peapod pod run -d", Runs: runs(9), Limit: 10e6},
 			}},
 		},
-		Figures: []figure{
-			{"memory", 9, 8, "MiB", "PSS"},
-			{"idle", 0, 0, "wake-ups", "in 10s"},
+		Figures: []results.Figure{
+			{Name: "memory", Value: 9, Bar: 8, Unit: "MiB", Text: "PSS"},
+			{Name: "idle", Value: 0, Bar: 0, Unit: "wake-ups", Text: "in 10s"},
 		},
 		Notes: []string{"podman: it is not installed"},
 	})
@@ -66,48 +63,6 @@ func TestMarkdown(t *testing.T) {
 	}
 	if strings.Contains(page, "-short`)") {
 		t.Error("the page of a long run calls itself short")
-	}
-}
-
-func TestChartIsXML(t *testing.T) {
-	chart := testReport().chart()
-	for d := xml.NewDecoder(strings.NewReader(chart)); ; {
-		_, err := d.Token()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			t.Fatalf("%v in:\n%s", err, chart)
-		}
-	}
-	for _, want := range []string{"Start &amp; end", `class="ours"`, `class="peer"`, `class="floor"`, "3.00 ms (0.50)"} {
-		if !strings.Contains(chart, want) {
-			t.Errorf("the chart has no %q", want)
-		}
-	}
-}
-
-func TestWriteReport(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "docs")
-	if err := testReport().write(dir); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"benchmarks.md", "benchmarks.svg"} {
-		if b, err := os.ReadFile(filepath.Join(dir, name)); err != nil || len(b) == 0 {
-			t.Errorf("%s: %d bytes, %v", name, len(b), err)
-		}
-	}
-}
-
-func TestQuantile(t *testing.T) {
-	all := runs(5, 1, 4, 2, 3)
-	for q, want := range map[float64]float64{0: 1, 0.1: 1, 0.5: 3, 0.9: 5, 1: 5} {
-		if got := quantile(all, q); got != runs(want)[0] {
-			t.Errorf("quantile %v is %v, want %v ms", q, got, want)
-		}
-	}
-	if got := quantile(nil, 0.5); got != 0 {
-		t.Errorf("quantile of nothing is %v", got)
 	}
 }
 

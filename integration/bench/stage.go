@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/peapod/peapod/integration/internal/results"
 )
 
 // A stage is one arrangement of cgroups, with its own process in a mount
@@ -45,8 +47,8 @@ type stageInput struct {
 }
 
 type stageOutput struct {
-	Tables  []table
-	Figures []figure
+	Tables  []results.Table
+	Figures []results.Figure
 	Notes   []string
 }
 
@@ -158,7 +160,7 @@ func (s *stage) close() error {
 // run measures everything. The supervisor of a pod is the same in any stage.
 func (s *stage) run(ctx context.Context) (*stageOutput, error) {
 	out := new(stageOutput)
-	for _, measurement := range []func(context.Context) (*table, error){s.runTable, s.execTable, s.podTable} {
+	for _, measurement := range []func(context.Context) (*results.Table, error){s.runTable, s.execTable, s.podTable} {
 		t, err := measurement(ctx)
 		if err != nil {
 			return nil, err

@@ -10,11 +10,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/peapod/peapod/integration/internal/results"
 )
 
 // supervisorFigures starts a pod of two containers in the background, leaves
 // it alone, and looks at what its supervisor takes.
-func (s *stage) supervisorFigures(ctx context.Context) (figures []figure, err error) {
+func (s *stage) supervisorFigures(ctx context.Context) (figures []results.Figure, err error) {
 	m, err := newMarker(filepath.Join(s.dir, "supervisor"))
 	if err != nil {
 		return nil, err
@@ -61,9 +63,9 @@ func (s *stage) supervisorFigures(ctx context.Context) (figures []figure, err er
 	if err != nil {
 		return nil, err
 	}
-	return []figure{
-		{"supervisor of two containers", float64(pss) / (1 << 20), 8, "MiB", "PSS of the detached supervisor, /proc/PID/smaps_rollup"},
-		{"supervisor while idle", float64(after - before), 0, "wake-ups", fmt.Sprintf("voluntary context switches of all its threads in %v", idle)},
+	return []results.Figure{
+		{Name: "supervisor of two containers", Value: float64(pss) / (1 << 20), Bar: 8, Unit: "MiB", Text: "PSS of the detached supervisor, /proc/PID/smaps_rollup"},
+		{Name: "supervisor while idle", Value: float64(after - before), Bar: 0, Unit: "wake-ups", Text: fmt.Sprintf("voluntary context switches of all its threads in %v", idle)},
 	}, nil
 }
 

@@ -1,4 +1,4 @@
-package main
+package results
 
 import (
 	"fmt"
@@ -31,33 +31,40 @@ text { font: 13px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #24292
 </style>
 `
 
-// chart draws the medians of every table as bars, with a line from the 10th
+// Chart draws the medians of every table as bars, with a line from the 10th
 // to the 90th percentile on each. A table has its own scale. The SVG has no
 // background: it fits a light page and a dark one.
-func (r *report) chart() string {
+func Chart(tables []Table) string {
 	height := 10
-	for _, t := range r.tables {
-		height += headHeight + rowHeight*len(t.Rows)
+	for i := range tables {
+		height += headHeight + rowHeight*len(tables[i].Rows)
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" role="img" aria-label="medians of the benchmarks">`+"\n",
 		chartWidth, height)
 	b.WriteString(chartStyle)
 	y := 0
-	for i := range r.tables {
-		y = r.tables[i].chart(&b, y)
+	for i := range tables {
+		y = tables[i].chart(&b, y)
 	}
 	b.WriteString("</svg>\n")
 	return b.String()
 }
 
 // chart draws t from y downwards and returns where it ends.
-func (t *table) chart(b *strings.Builder, y int) int {
-	fmt.Fprintf(b, `<text class="title" x="0" y="%d">%s</text>`+"\n", y+28, html.EscapeString(t.Title))
+func (t *Table) chart(b *strings.Builder, y int) int {
+	title := t.Title
+	if t.More {
+		title += " (more is better)"
+	}
+	fmt.Fprintf(b, `<text class="title" x="0" y="%d">%s</text>`+"\n", y+28, html.EscapeString(title))
 	y += headHeight
-	longest := 1.0
+	longest := 0.0
 	for _, r := range t.Rows {
-		longest = max(longest, float64(median(r.Runs)), float64(quantile(r.Runs, 0.9)))
+		longest = max(longest, Median(r.Runs), Quantile(r.Runs, 0.9))
+	}
+	if longest == 0 {
+		longest = 1
 	}
 	scale := float64(chartWidth-labelWidth-valueWidth) / longest
 	for i := range t.Rows {
@@ -67,7 +74,7 @@ func (t *table) chart(b *strings.Builder, y int) int {
 	return y
 }
 
-func (t *table) bar(b *strings.Builder, r *row, y int, scale float64) {
+func (t *Table) bar(b *strings.Builder, r *Row, y int, scale float64) {
 	class := "peer"
 	switch {
 	case strings.HasPrefix(r.Name, "floor"):
@@ -75,15 +82,15 @@ func (t *table) bar(b *strings.Builder, r *row, y int, scale float64) {
 	case strings.Contains(r.Name, "peapod"):
 		class = "ours"
 	}
-	width := float64(median(r.Runs)) * scale
-	low := labelWidth + float64(quantile(r.Runs, 0.1))*scale
-	high := labelWidth + float64(quantile(r.Runs, 0.9))*scale
+	width := Median(r.Runs) * scale
+	low := labelWidth + Quantile(r.Runs, 0.1)*scale
+	high := labelWidth + Quantile(r.Runs, 0.9)*scale
 	middle := y + barHeight/2
 	fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="end">%s</text>`, labelWidth-8, middle+5, html.EscapeString(r.Name))
 	fmt.Fprintf(b, `<rect class="%s" x="%d" y="%d" width="%.1f" height="%d" rx="2"/>`, class, labelWidth, y, max(width, 1), barHeight)
 	fmt.Fprintf(b, `<line class="spread" x1="%.1f" y1="%d" x2="%.1f" y2="%d"/>`, low, middle, high, middle)
-	value := milliseconds(median(r.Runs))
-	if ratio := t.ratio(r); ratio > 0 && r.Name != t.Base {
+	value := t.Unit.Format(Median(r.Runs))
+	if ratio := t.Ratio(r); ratio > 0 && r.Name != t.Base {
 		value += fmt.Sprintf(" (%.2f)", ratio)
 	}
 	fmt.Fprintf(b, `<text class="soft" x="%.1f" y="%d">%s</text>`+"\n", max(high, labelWidth+width)+8, middle+5, value)
