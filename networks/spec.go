@@ -1,0 +1,169 @@
+package networks
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Mode is a way of giving a namespace its network.
+type Mode string
+
+// The modes.
+const (
+	None   Mode = "none"
+	Host   Mode = "host"
+	Bridge Mode = "bridge"
+	CNI    Mode = "cni"
+)
+
+// DefaultBridge is the name of the bridge when none is given.
+const DefaultBridge = "peapod0"
+
+// maxBridge leaves room in the name of a link (15 bytes) for a pod's number.
+const maxBridge = 10
+
+// Spec says which network a pod gets. The zero value is none.
+type Spec struct {
+	Mode Mode
+	// Name is the bridge's, or the CNI network's.
+	Name string
+	// Subnets are the bridge's, at most one of each family. A new bridge
+	// gets some that are free when there are none; of one that exists its
+	// own are used, and others here are an error.
+	Subnets []netip.Prefix
+	// MTU of a new bridge in bytes. 0: that of the host's default route.
+	MTU int
+}
+
+// Parse reads a network: "none", "host", "cni:NAME",
+// or "bridge" with the details that differ from the usual ones, such as
+// "bridge:shop0,subnet=10.9.0.0/24,subnet=fd00:9::/64,mtu=1400". Errors wrap
+// [ErrInvalid].
+func Parse(text string) (Spec, error) {
+	head, details, detailed := strings.Cut(text, ",")
+	mode, name, named := strings.Cut(head, ":")
+	s := Spec{Mode: Mode(mode), Name: name}
+	err := s.parse(named)
+	if err == nil && detailed {
+		err = s.details(details)
+	}
+	if err == nil {
+		err = s.check()
+	}
+	if err != nil {
+		return Spec{}, &Error{Op: "read", Target: fmt.Sprintf("network %q", text), Err: fmt.Errorf("%w: %w", ErrInvalid, err)}
+	}
+	return s, nil
+}
+
+func (s *Spec) parse(named bool) error {
+	switch s.Mode {
+	case None, Host:
+		if named {
+			return fmt.Errorf("%s has no name", s.Mode)
+		}
+	case Bridge:
+		if !named {
+			s.Name = DefaultBridge
+		}
+	case CNI:
+	default:
+		return fmt.Errorf("want none, host, bridge or cni:NAME")
+	}
+	return nil
+}
+
+func (s *Spec) details(text string) error {
+	if s.Mode != Bridge {
+		return fmt.Errorf("%s has no details", s.Mode)
+	}
+	for detail := range strings.SplitSeq(text, ",") {
+		key, value, _ := strings.Cut(detail, "=")
+		switch key {
+		case "subnet":
+			p, err := netip.ParsePrefix(value)
+			if err != nil {
+				return fmt.Errorf("subnet %q: want one such as 10.9.0.0/24", value)
+			}
+			s.Subnets = append(s.Subnets, p)
+		case "mtu":
+			n, err := strconv.Atoi(value)
+			if err != nil || n == 0 {
+				return fmt.Errorf("mtu %q: want a number of bytes", value)
+			}
+			s.MTU = n
+		default:
+			return fmt.Errorf("detail %q: want subnet=PREFIX or mtu=BYTES", detail)
+		}
+	}
+	return nil
+}
+
+// check refuses what no kernel or CNI would take.
+func (s *Spec) check() error {
+	switch s.Mode {
+	case CNI:
+		if !plainName(s.Name, 255) {
+			return fmt.Errorf("name %q of a CNI network: want cni:NAME, of letters, digits, dots, dashes and underscores", s.Name)
+		}
+		return nil
+	case Bridge:
+	default:
+		return nil
+	}
+	if !plainName(s.Name, maxBridge) {
+		return fmt.Errorf("name %q of a bridge: want 1 to %d letters, digits, dots, dashes and underscores", s.Name, maxBridge)
+	}
+	// 1280 is the least that IPv6 works with, RFC 8200.
+	if s.MTU != 0 && (s.MTU < 1280 || s.MTU > 65535) {
+		return fmt.Errorf("mtu %d: want 1280 to 65535", s.MTU)
+	}
+	return checkSubnets(s.Subnets)
+}
+
+func checkSubnets(list []netip.Prefix) error {
+	for i, p := range list {
+		switch {
+		case !p.IsValid() || p.Addr().Is4In6():
+			return fmt.Errorf("subnet %s: not an IPv4 or IPv6 prefix", p)
+		case p != p.Masked():
+			return fmt.Errorf("subnet %s: bits are set beyond its length; %s has none", p, p.Masked())
+		case p.Addr().BitLen()-p.Bits() < 2:
+			return fmt.Errorf("subnet %s: no room for a gateway and a pod", p)
+		case p.Addr().IsUnspecified() || p.Addr().IsLoopback() || p.Addr().IsMulticast() || p.Addr().IsLinkLocalUnicast():
+			return fmt.Errorf("subnet %s: not of addresses that can be given to pods", p)
+		case slices.ContainsFunc(list[:i], func(q netip.Prefix) bool { return q.Addr().Is4() == p.Addr().Is4() }):
+			return fmt.Errorf("subnet %s: a second one of its family", p)
+		}
+	}
+	return nil
+}
+
+// plainName tells whether a name is one for a link and a file.
+func plainName(name string, longest int) bool {
+	ok := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '-' || r == '_'
+	}
+	return name != "" && len(name) <= longest && name[0] != '.' && name[0] != '-' && strings.IndexFunc(name, func(r rune) bool { return !ok(r) }) < 0
+}
+
+// String is the text that [Parse] reads.
+func (s Spec) String() string {
+	text := string(s.Mode)
+	if s.Mode == "" {
+		text = string(None)
+	}
+	if s.Mode == CNI || s.Mode == Bridge && s.Name != DefaultBridge {
+		text += ":" + s.Name
+	}
+	for _, p := range s.Subnets {
+		text += ",subnet=" + p.String()
+	}
+	if s.MTU != 0 {
+		text += ",mtu=" + strconv.Itoa(s.MTU)
+	}
+	return text
+}
