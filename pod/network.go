@@ -39,26 +39,29 @@ const dialRetry = 2 * time.Second
 // forwarding passes connections to host ports on into the pod, through sockets
 // that are made in its network namespace.
 type forwarding struct {
-	proxy  proxy.Proxy
-	list   []*proxy.Front
-	netns  *os.File
-	ready  chan struct{} // closed when netns is there
-	opened sync.Once
+	proxy   proxy.Proxy
+	sockets proxy.Sockets // of the pod's network namespace
+	list    []*proxy.Front
+	netns   *os.File
+	ready   chan struct{} // closed when netns is there
+	opened  sync.Once
+	gone    chan struct{} // closed when there is nothing to wait for
+	closed  sync.Once
 }
 
 // forward listens on the pod's host ports. Connections wait until open is
 // called.
 func (s *Supervisor) forward() (*forwarding, error) {
-	f := &forwarding{ready: make(chan struct{})}
-	f.proxy.Dial, f.proxy.DialRetry, f.proxy.Log = f.dial, dialRetry, s.store.Log
+	f := &forwarding{ready: make(chan struct{}), gone: make(chan struct{})}
+	f.sockets.Make = f.make
+	f.proxy.DialRetry, f.proxy.Log = dialRetry, s.store.Log
 	for i, c := range s.pod.Spec.Containers {
 		for j, p := range c.Ports {
 			if p.HostPort == 0 {
 				continue
 			}
 			addr := net.JoinHostPort(p.HostIP, strconv.Itoa(p.HostPort))
-			to := proxy.Backend(net.JoinHostPort("127.0.0.1", strconv.Itoa(p.ContainerPort)))
-			front, err := f.proxy.Forward(context.Background(), addr, to)
+			front, err := f.proxy.Forward(context.Background(), addr, f.pool(c.Name, p.ContainerPort))
 			if err != nil {
 				f.close()
 				return nil, s.pod.Errorf(fmt.Sprintf("%s.ports[%d].hostPort", containerPath(i), j), "%w", s.explainListen(p, err))
@@ -120,21 +123,26 @@ func (f *forwarding) open(netns *os.File) {
 	f.opened.Do(func() { close(f.ready) })
 }
 
-func (f *forwarding) dial(ctx context.Context, backend string) (net.Conn, error) {
+// make makes sockets in the pod's network namespace when it is there.
+func (f *forwarding) make(domain, typ, n int) ([]int, error) {
 	select {
 	case <-f.ready:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	case <-f.gone:
+		return nil, proxy.ErrClosed
 	}
-	addr, err := netip.ParseAddrPort(backend)
-	if err != nil {
-		return nil, err
-	}
-	c, err := namespaces.Dial(ctx, f.netns, "tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	return c, nil
+	return namespaces.Sockets(f.netns, domain, typ, 0, n)
+}
+
+// pool has a container's port as its only endpoint. That is tried by each
+// connection, for the program may be about to listen.
+func (f *forwarding) pool(container string, port int) *proxy.Pool {
+	pool := proxy.NewPool(proxy.PoolOptions{EjectAfter: -1})
+	pool.Set([]proxy.Endpoint{{
+		ID:      container,
+		Addr:    netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port)),
+		Sockets: &f.sockets,
+	}})
+	return pool
 }
 
 // drain takes no more connections and lets those that are open end in time.
@@ -149,6 +157,8 @@ func (f *forwarding) drain(grace time.Duration) {
 // clients that take it.
 func (f *forwarding) close() {
 	f.drain(time.Second)
+	f.sockets.Close()
+	f.closed.Do(func() { close(f.gone) })
 }
 
 func (f *forwarding) addrs() []string {

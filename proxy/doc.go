@@ -1,28 +1,48 @@
 // Package proxy forwards TCP connections inside of a program.
 //
 // A [Proxy] listens on any number of addresses and passes each connection on to
-// a backend. It is for programs that own both ends of the plumbing: how a
-// listener is made and how a backend is reached are functions of the caller, so
-// that the two may lie in different network namespaces, on Unix sockets or
-// behind a test's pipe.
+// an endpoint of a [Pool]. It is for programs that own both ends of the plumbing:
+// listeners can be handed in ([Proxy.Serve]) and the sockets that connect to
+// endpoints come from the caller ([Sockets]), so that the two may lie in different
+// network namespaces.
 //
 // What a direct connection would show, a forwarded one shows too:
 //
 //   - the end of one direction (half-close) is passed on, the other goes on;
 //   - a connection that is reset or fails on one side is reset on the other, so
 //     that a truncated transfer never looks complete;
-//   - a client whose backend cannot be reached is reset, not left waiting;
+//   - a client whose endpoint cannot be reached is given to the next one, before
+//     anything of what it sent was taken, and reset when there is none;
 //   - a peer that does not read stops its own counterpart from sending, and
 //     nobody else.
 //
-// No privilege is needed beyond what listening on the addresses takes. An idle
-// proxy does not wake up: there are no tickers, and timers only where
-// [Proxy.IdleTimeout] asks for them. Each open connection takes two goroutines
-// and, while it is spliced, six descriptors.
+// # How it works
+//
+// A few event loops share the connections, each with an epoll instance of its own,
+// over raw non-blocking sockets. A connection costs a few hundred bytes and, while
+// it is idle, nothing else: no goroutine, timer or buffer. Small messages are read
+// and written at once, through a buffer that a loop's connections share; bulk is
+// spliced, through pipes that are lent for as long as there is some. System calls
+// that cannot block bypass Go's scheduler; a loop that has nothing to do for a
+// moment waits in an ordinary one.
+//
+// While it is busy, a loop takes the place of a running goroutine (one of
+// runtime.GOMAXPROCS). Where all places are taken by loops, other goroutines of
+// the program wait for up to 10 ms at times of high load; [Proxy.Loops] bounds
+// that.
+//
+// An idle proxy does not wake up: there are no tickers, and timers only where
+// [Proxy.IdleTimeout] asks for them. Each loop has three descriptors and up to
+// four pipes, each open connection two.
+//
+// Where the host's congestion control is BBR, connections over loopback use Reno:
+// pacing is for networks, and would take half of the throughput.
+//
+// No privilege is needed beyond what listening on the addresses takes. Linux 5.11
+// or newer; without epoll_pwait2 it works more slowly.
 //
 // # When not to use it
 //
-// It does not look into the bytes: for TLS, HTTP routing or the PROXY protocol
-// take a proxy that does. The backend sees the proxy's address, not the
-// client's. UDP is not forwarded.
+// It does not look into the bytes: for TLS or HTTP routing take a proxy that does.
+// The endpoint sees the proxy's address, not the client's. UDP is not forwarded.
 package proxy

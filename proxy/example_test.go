@@ -28,7 +28,7 @@ func Example() {
 	}()
 
 	p := &proxy.Proxy{}
-	front, err := p.Forward(context.Background(), "127.0.0.1:0", proxy.Backend(backend.Addr().String()))
+	front, err := p.Forward(context.Background(), "127.0.0.1:0", proxy.To(backend.Addr().(*net.TCPAddr).AddrPort()))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -50,33 +50,4 @@ func Example() {
 	// Output:
 	// you said "hello"
 	// connections: 1
-}
-
-// Listen and Dial say where the sockets are made: here the backend is a
-// connection in memory.
-func ExampleProxy_dial() {
-	p := &proxy.Proxy{
-		Dial: func(ctx context.Context, backend string) (net.Conn, error) {
-			ours, theirs := net.Pipe()
-			go func() {
-				fmt.Fprintf(theirs, "this is %s", backend)
-				theirs.Close()
-			}()
-			return ours, nil
-		},
-	}
-	defer p.Close()
-	front, err := p.Forward(context.Background(), "127.0.0.1:0", proxy.Backend("memory:1"))
-	if err != nil {
-		log.Fatal(err)
-	}
-	c, err := net.Dial("tcp", front.Addr().String())
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer c.Close()
-	answer, _ := io.ReadAll(c)
-	fmt.Printf("%s\n", answer)
-	// Output:
-	// this is memory:1
 }

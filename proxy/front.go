@@ -2,75 +2,77 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
-)
 
-// Pauses after a failed Accept: what is missing (descriptors, memory) comes
-// back when connections end.
-const (
-	minAcceptPause = 5 * time.Millisecond
-	maxAcceptPause = time.Second
+	"golang.org/x/sys/unix"
 )
 
 // Front is one listening address of a proxy.
 type Front struct {
-	proxy    *Proxy
-	listener net.Listener
-	to       Backends
+	proxy *Proxy
+	pool  *Pool
+	fd    int32 // closed when no loop watches it any more
+	addr  net.Addr
 
-	ctx     context.Context // ends when connections are to be cut
-	cancel  context.CancelFunc
-	unwatch func() bool // of the context given to Forward
-
-	stopping chan struct{} // closed when accepting is to end
+	unwatch  func() // the context and the pool
 	stopOnce sync.Once
-	gone     chan struct{} // closed when accept loop and sessions have ended
+	gone     chan struct{}  // closed when nothing runs any more
+	running  sync.WaitGroup // acceptors and sessions
+	watching atomic.Int32   // acceptors
+	isCut    atomic.Bool
+	anyCut   atomic.Bool
 
 	acceptLog, dialLog throttle
-
-	mu       sync.Mutex
-	sessions map[*session]struct{}
-	isCut    bool
-	running  sync.WaitGroup // accept loop and sessions
 }
 
-func newFront(ctx context.Context, p *Proxy, l net.Listener, to Backends) *Front {
-	f := &Front{
-		proxy:    p,
-		listener: l,
-		to:       to,
-		stopping: make(chan struct{}),
-		gone:     make(chan struct{}),
-		sessions: map[*session]struct{}{},
-	}
-	// Not a child of ctx, so that a dial which ctx ends fails with ErrClosed.
-	f.ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	return f
-}
-
+// start begins to accept in all loops.
 func (f *Front) start(ctx context.Context) {
-	f.running.Add(1)
-	f.unwatch = context.AfterFunc(ctx, func() {
+	loops := f.proxy.loops
+	f.running.Add(len(loops))
+	f.watching.Store(int32(len(loops)))
+	for _, l := range loops {
+		l.call(func(l *loop) { l.listen(f) })
+	}
+	unwatch := f.pool.watch(f.endpointsLeft)
+	stop := context.AfterFunc(ctx, func() {
 		f.stop()
 		f.cut()
 	})
-	go f.serve()
+	f.unwatch = func() { unwatch(); stop() }
+}
+
+// endpointsLeft cuts their connections after a while.
+func (f *Front) endpointsLeft(left []*member) {
+	if d := f.pool.o.DrainTimeout; d > 0 {
+		time.AfterFunc(d, func() {
+			for _, l := range f.proxy.loopsOf(f) {
+				l.call(func(l *loop) { l.cutLeft(f, left) })
+			}
+		})
+	}
+}
+
+// unwatched is called by each loop that has ended to accept.
+func (f *Front) unwatched() {
+	if f.watching.Add(-1) == 0 {
+		closeFD(f.fd)
+	}
+	f.running.Done()
 }
 
 // bury waits for the end of what runs.
 func (f *Front) bury() {
 	f.running.Wait()
 	f.unwatch()
-	f.cancel()
 	f.proxy.forget(f)
 	close(f.gone)
 }
 
 // Addr returns the address that is listened on.
-func (f *Front) Addr() net.Addr { return f.listener.Addr() }
+func (f *Front) Addr() net.Addr { return f.addr }
 
 // Done returns a channel that is closed when the front has stopped and its
 // connections are gone.
@@ -86,9 +88,9 @@ func (f *Front) Shutdown(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 	}
-	cut := f.cut()
+	f.cut()
 	<-f.gone
-	if cut {
+	if f.anyCut.Load() {
 		return context.Cause(ctx)
 	}
 	return nil
@@ -105,119 +107,23 @@ func (f *Front) Close() error {
 
 func (f *Front) stop() {
 	f.stopOnce.Do(func() {
-		close(f.stopping)
-		f.listener.Close()
+		for _, l := range f.proxy.loopsOf(f) {
+			l.call(func(l *loop) { l.unlisten(f) })
+		}
 		go f.bury()
 	})
 }
 
-// cut ends all sessions, and those that would start later; it reports whether
-// there was one.
-func (f *Front) cut() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.isCut = true
-	any := len(f.sessions) > 0
-	for s := range f.sessions {
-		s.abort(ErrClosed)
-	}
-	f.cancel()
-	return any
-}
-
-// serve accepts until the front stops. No error but that of a closed listener
-// ends it: a proxy that gave up for want of a descriptor would stay dead.
-func (f *Front) serve() {
-	defer f.running.Done()
-	pause := time.Duration(0)
-	for {
-		c, err := f.listener.Accept()
-		switch {
-		case err == nil:
-			pause = 0
-			if !f.admit(c) {
-				return
-			}
-		case f.stopped():
-			return
-		case errors.Is(err, net.ErrClosed):
-			f.proxy.log().Error("listener was closed by others", "listen", f.Addr().String(), "error", err)
-			f.stop()
-			return
-		default:
-			pause = min(max(2*pause, minAcceptPause), maxAcceptPause)
-			if n, ok := f.acceptLog.allow(); ok {
-				f.proxy.log().Warn("accept failed, trying again", "listen", f.Addr().String(), "error", err, "suppressed", n)
-			}
-			if !f.sleep(pause) {
-				return
-			}
-		}
+// cut ends all sessions, and those that would begin later.
+func (f *Front) cut() {
+	f.isCut.Store(true)
+	for _, l := range f.proxy.loopsOf(f) {
+		l.call(func(l *loop) { l.cut(f) })
 	}
 }
 
-func (f *Front) stopped() bool {
-	select {
-	case <-f.stopping:
-		return true
-	default:
-		return false
-	}
-}
-
-// sleep returns false if the front stopped meanwhile.
-func (f *Front) sleep(d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-f.stopping:
-		return false
-	}
-}
-
-// admit waits for a slot and starts the session. It returns false when the
-// front stopped: the client was not served and is reset, like those in the
-// kernel's queue.
-func (f *Front) admit(client net.Conn) bool {
-	if slots := f.proxy.slots; slots != nil {
-		select {
-		case slots <- struct{}{}:
-		case <-f.stopping:
-			reset(client)
-			return false
-		}
-	}
-	s := &session{front: f, client: client, info: Connection{
-		Listener: f.listener.Addr(),
-		Client:   client.RemoteAddr(),
-		Start:    time.Now(),
-	}}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.isCut {
-		reset(client)
-		f.free()
-		return false
-	}
-	f.sessions[s] = struct{}{}
-	f.running.Add(1)
-	go s.run()
-	return true
-}
-
-// free gives a slot back.
-func (f *Front) free() {
-	if slots := f.proxy.slots; slots != nil {
-		<-slots
-	}
-}
-
-func (f *Front) remove(s *session) {
-	f.mu.Lock()
-	delete(f.sessions, s)
-	f.mu.Unlock()
-	f.free()
-	f.running.Done()
+// lost is called when the listening socket cannot be used any more.
+func (f *Front) lost(errno unix.Errno) {
+	f.proxy.log().Error("listening socket was shut down by others", "listen", f.addr.String(), "error", errno)
+	f.stop()
 }

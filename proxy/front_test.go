@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,47 +18,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// flaky fails the first Accepts with the errors given.
-type flaky struct {
-	net.Listener
-	errs chan error
-}
-
-func (f flaky) Accept() (net.Conn, error) {
-	select {
-	case err := <-f.errs:
-		return nil, &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept4", err)}
-	default:
-		return f.Listener.Accept()
-	}
-}
-
-func TestAcceptErrors(t *testing.T) {
-	errs := make(chan error, 10)
-	for _, e := range []unix.Errno{unix.EMFILE, unix.ENFILE, unix.ECONNABORTED, unix.ENOMEM, unix.ENOBUFS} {
-		errs <- e
-	}
-	p := &Proxy{Listen: func(ctx context.Context, network, addr string) (net.Listener, error) {
-		l, err := (&net.ListenConfig{}).Listen(ctx, network, addr)
-		return flaky{l, errs}, err
-	}}
-	var j journal
-	j.attach(p)
-	c := connect(t, forward(t, p, server(t, copyBack)).Addr())
-	talk(t, c)
-	if len(errs) != 0 {
-		t.Errorf("%d errors were not met", len(errs))
-	}
-	if n := j.lines("accept failed"); n != 1 {
-		t.Errorf("%d log lines", n)
-	}
-}
-
 // TestOutOfDescriptors is the real thing: no descriptor for a while.
 func TestOutOfDescriptors(t *testing.T) {
 	// A server without splice(2), whose pipes would be freed at any time, and
 	// which waits for connections when descriptors run out.
-	addr := server(t, func(c *net.TCPConn) { io.Copy(struct{ io.Writer }{c}, hidden{c}) })
+	addr := server(t, func(c *net.TCPConn) { io.Copy(struct{ io.Writer }{c}, struct{ io.Reader }{c}) })
 	direct, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
@@ -115,22 +81,48 @@ func TestOutOfDescriptors(t *testing.T) {
 	}
 }
 
-func TestListenerClosedByOthers(t *testing.T) {
-	var l net.Listener
-	p := &Proxy{Listen: func(ctx context.Context, network, addr string) (_ net.Listener, err error) {
-		l, err = (&net.ListenConfig{}).Listen(ctx, network, addr)
-		return l, err
-	}}
-	f := forward(t, p, server(t, copyBack))
+// TestListenerShutDownByOthers has somebody else who holds the listening socket.
+func TestListenerShutDownByOthers(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	p := &Proxy{}
+	defer p.Close()
+	f, err := p.Serve(t.Context(), l, to(server(t, copyBack)))
+	if err != nil {
+		t.Fatal(err)
+	}
 	c := connect(t, f.Addr())
 	talk(t, c)
-	l.Close()
+	if err := unix.Shutdown(int(other.Fd()), unix.SHUT_RDWR); err != nil {
+		t.Fatal(err)
+	}
 	talk(t, c)
 	c.Close()
 	select {
 	case <-f.Done():
 	case <-time.After(testkit.Patience):
 		t.Error("the front goes on without a listener")
+	}
+}
+
+// TestServeRefuses closes a listener also when it cannot be used.
+func TestServeRefuses(t *testing.T) {
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := new(Proxy).Serve(t.Context(), l, to()); err == nil || !strings.Contains(err.Error(), "not a TCP listener") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the listener is still open: %v", err)
 	}
 }
 
@@ -163,7 +155,7 @@ func TestShutdownDrains(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	if _, err := p.Forward(t.Context(), "127.0.0.1:0", Backend("127.0.0.1:1")); !errors.Is(err, ErrClosed) {
+	if _, err := p.Forward(t.Context(), "127.0.0.1:0", to("127.0.0.1:1")); !errors.Is(err, ErrClosed) {
 		t.Errorf("Forward after Shutdown: %v", err)
 	}
 	if err := p.Shutdown(t.Context()); err != nil {
@@ -194,7 +186,7 @@ func TestCut(t *testing.T) {
 			defer p.Close()
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
-			f, err := p.Forward(ctx, "127.0.0.1:0", Backend(server(t, copyBack)))
+			f, err := p.Forward(ctx, "127.0.0.1:0", to(server(t, copyBack)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -217,22 +209,30 @@ func TestCut(t *testing.T) {
 }
 
 func TestCloseWhileDialling(t *testing.T) {
-	dialling := make(chan struct{})
-	p := &Proxy{Dial: func(ctx context.Context, _ string) (net.Conn, error) {
-		close(dialling)
-		<-ctx.Done()
-		return nil, ctx.Err()
-	}}
 	var j journal
+	p := &Proxy{}
 	j.attach(p)
-	connect(t, forward(t, p, "hangs:1").Addr())
-	<-dialling
+	pool := to(deaf(t))
+	f, err := p.Forward(t.Context(), "127.0.0.1:0", pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	connect(t, f.Addr())
+	testkit.Until(t, func() string {
+		if pool.Endpoints()[0].Active == 0 {
+			return "not dialled"
+		}
+		return ""
+	})
 	p.Close()
 	if e := j.ended(t, 1)[0]; !errors.Is(e.Err, ErrClosed) {
 		t.Errorf("event: %v", e.Err)
 	}
-	if n := j.lines("cannot be reached"); n != 0 {
-		t.Error("closing is logged as a fault of the backend")
+	if n := j.lines("can be reached"); n != 0 {
+		t.Error("closing is logged as a fault of the endpoint")
+	}
+	if n := pool.Endpoints()[0].Active; n != 0 {
+		t.Errorf("%d connections are left", n)
 	}
 }
 
@@ -246,6 +246,8 @@ func TestFrontsAreIndependent(t *testing.T) {
 	a.Close()
 	talk(t, cb)
 	talk(t, connect(t, b.Addr()))
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if len(p.fronts) != 1 {
 		t.Errorf("%d fronts are kept", len(p.fronts))
 	}

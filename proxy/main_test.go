@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -20,12 +21,23 @@ func TestMain(m *testing.M) { os.Exit(testkit.Run(m)) }
 // forward starts a proxy to backend and ends it with the test.
 func forward(t testing.TB, p *Proxy, backend string) *Front {
 	t.Helper()
-	f, err := p.Forward(t.Context(), "127.0.0.1:0", Backend(backend))
+	f, err := p.Forward(t.Context(), "127.0.0.1:0", to(backend))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.Close() })
 	return f
+}
+
+// to is a pool of addresses, all of which are always tried.
+func to(backends ...string) *Pool {
+	var list []Endpoint
+	for _, b := range backends {
+		list = append(list, Endpoint{ID: b, Addr: netip.MustParseAddrPort(b)})
+	}
+	pool := NewPool(PoolOptions{EjectAfter: -1, Policy: RoundRobin})
+	pool.Set(list)
+	return pool
 }
 
 // server runs handle for each connection and ends with the test.

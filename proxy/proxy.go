@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,82 +19,87 @@ var (
 	ErrClosed = errors.New("proxy closed")
 	// ErrIdle is the error of connections that [Proxy.IdleTimeout] ended.
 	ErrIdle = errors.New("connection idle for too long")
+	// ErrDrained is the error of connections whose endpoint left the pool and
+	// which did not end within [PoolOptions.DrainTimeout].
+	ErrDrained = errors.New("endpoint has left the pool")
 )
 
-// defaultDialTimeout is the bound of one attempt where none is set.
-const defaultDialTimeout = 10 * time.Second
+// Where no other is set.
+const (
+	defaultDialTimeout = 10 * time.Second
+	defaultKeepAlive   = 15 * time.Second
+)
 
-// Proxy forwards TCP connections. The zero value listens and dials with package
-// net, logs nothing and sets no limits. Fields must not change, and the value
-// not be copied, after the first call of a method. Methods may be called from
-// several goroutines.
+// Proxy forwards TCP connections. The zero value logs nothing and sets no
+// limits. Fields must not change, and the value not be copied, after the first
+// call of a method. Methods may be called from several goroutines.
 type Proxy struct {
-	// Listen makes a listener; network is "tcp". nil: package net.
-	Listen func(ctx context.Context, network, addr string) (net.Listener, error)
-	// Dial connects to a backend, an address that [Backends.Pick] returned.
-	// It has to return when ctx ends. nil: package net, over TCP.
-	// Connections that are no [*net.TCPConn] are copied through memory; where
-	// they have no CloseWrite method, one that ends in one direction is
-	// closed in both.
-	Dial func(ctx context.Context, backend string) (net.Conn, error)
+	// Loops is how many event loops share the connections. One takes the
+	// place of a running goroutine while it is busy: a program that does
+	// much else may want fewer of them, or more places (runtime.GOMAXPROCS).
+	// 0: as many as there are places.
+	Loops int
 
-	// DialTimeout bounds one attempt to reach a backend. 0: 10 s.
+	// DialTimeout bounds one attempt to reach an endpoint. 0: 10 s.
 	DialTimeout time.Duration
-	// DialRetry is for how long after a first failure a backend is tried
-	// again (after 5 ms, then at growing distances up to 250 ms) while its
-	// client waits: it may be about to start. 0: one attempt.
+	// DialRetry is for how long after a first failure a client waits while
+	// its endpoints, which may be about to start, are tried again: after
+	// 5 ms, then at growing distances up to 250 ms. 0: each endpoint is
+	// tried once.
 	DialRetry time.Duration
 	// IdleTimeout cuts connections on which nothing moved in either
 	// direction for that long. 0: never.
 	IdleTimeout time.Duration
 	// KeepAlive is the idle time before, and the time between, TCP keep-alive
-	// probes to both peers. 0: as Listen and Dial set it (package net: 15 s).
-	// Negative: no probes.
+	// probes to both peers. 0: 15 s. Negative: no probes. An endpoint on this
+	// host's loopback needs none and gets none.
 	KeepAlive time.Duration
 	// MaxConns bounds the connections that are open at the same time, over
-	// all listeners. More wait: one per listener accepted, the others in the
-	// kernel's queue. 0: no bound.
+	// all listeners. More wait in the kernel's queues. 0: no bound.
 	MaxConns int
 
-	// Log receives failures of accepting and of reaching a backend, each
+	// Log receives failures of accepting and of reaching an endpoint, each
 	// sort at most once a second and listener, as warnings; the end of
 	// single connections as debug messages. nil: nothing is logged.
 	Log *slog.Logger
 	// OnOpen is called when a client was accepted, OnClose once for each
-	// OnOpen when it is gone. They are called from many goroutines at once,
-	// hold up their connection only, and must not call Shutdown or Close.
+	// OnOpen when it is gone. They hold up all connections of one loop, are
+	// called by several loops at once, and must not call Shutdown or Close.
 	OnOpen, OnClose func(Connection)
 
 	accepted, failed  atomic.Uint64
+	open              atomic.Int64 // connections, and one more for each that is being accepted
 	active            atomic.Int64
+	full              atomic.Int32 // acceptors that wait for room
 	bytesIn, bytesOut atomic.Int64
-	once              sync.Once
-	slots             chan struct{} // nil without MaxConns
+	debug             bool // the log wants the end of single connections
 
 	mu     sync.Mutex
 	closed bool
 	fronts map[*Front]struct{}
+	loops  []*loop // while there are fronts
 }
 
 // Connection describes one forwarded connection.
 type Connection struct {
-	Listener net.Addr  // where the client was accepted
-	Client   net.Addr  // who it is
-	Backend  string    // what Backends.Pick returned last; "" in OnOpen
-	Start    time.Time // when the client was accepted
+	Listener net.Addr       // where the client was accepted
+	Client   netip.AddrPort // who it is
+	Start    time.Time      // when the client was accepted
 
 	// The following are set in OnClose.
 
-	In  int64 // bytes from the client to the backend
-	Out int64 // bytes from the backend to the client
-	Err error // nil when both directions ended in order
+	Endpoint string         // the ID of the last endpoint that was tried; "" without one
+	Backend  netip.AddrPort // its address
+	In       int64          // bytes from the client to the endpoint
+	Out      int64          // bytes from the endpoint to the client
+	Err      error          // nil when both directions ended in order
 }
 
 // Stats are counters since the proxy was made.
 type Stats struct {
 	Accepted uint64 // clients accepted
 	Active   int64  // of these, not yet gone
-	Failed   uint64 // gone with an error: no backend, reset, idle, cut
+	Failed   uint64 // gone with an error: no endpoint, reset, idle, cut
 	In, Out  int64  // bytes of connections that are gone, as in Connection
 }
 
@@ -107,40 +114,123 @@ func (p *Proxy) Stats() Stats {
 	}
 }
 
+// To returns a pool of the given addresses.
+func To(addrs ...netip.AddrPort) *Pool {
+	p := NewPool(PoolOptions{})
+	list := make([]Endpoint, len(addrs))
+	for i, a := range addrs {
+		list[i] = Endpoint{ID: a.String(), Addr: a}
+	}
+	p.Set(list)
+	return p
+}
+
 // Forward listens on the TCP address addr ("127.0.0.1:8080", "[::1]:80",
 // ":8080" for all addresses; port 0 takes a free one) and forwards what arrives
-// to the backends, until the returned Front or the proxy is shut down or ctx
-// ends, which cuts open connections like [Front.Close]. Addresses are checked
-// before anything is made; such errors wrap [ErrAddress].
-func (p *Proxy) Forward(ctx context.Context, addr string, to Backends) (*Front, error) {
-	if err := p.validate(addr, to); err != nil {
+// to the pool's endpoints, until the returned Front or the proxy is shut down or
+// ctx ends, which cuts open connections like [Front.Close]. The address is
+// checked before anything is made; such errors wrap [ErrAddress].
+func (p *Proxy) Forward(ctx context.Context, addr string, to *Pool) (*Front, error) {
+	if err := validateListen(addr); err != nil {
 		return nil, err
 	}
-	p.once.Do(p.init)
-	l, err := p.listen(ctx, addr)
+	if err := p.validate(to); err != nil {
+		return nil, err
+	}
+	var c net.ListenConfig
+	c.SetMultipathTCP(false) // its sockets cannot be spliced
+	l, err := c.Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", addr, err)
 	}
+	return p.Serve(ctx, l, to)
+}
+
+// Serve forwards what arrives at a listener that was made elsewhere, for example
+// in another network namespace: a *net.TCPListener, or another one with a method
+// SyscallConn. It takes over the listener and closes it, also when it fails.
+func (p *Proxy) Serve(ctx context.Context, l net.Listener, to *Pool) (*Front, error) {
+	defer l.Close()
+	if err := p.validate(to); err != nil {
+		return nil, err
+	}
+	fd, err := p.adopt(l)
+	if err != nil {
+		return nil, fmt.Errorf("serve %s: %w", l.Addr(), err)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
-		l.Close()
-		return nil, ErrClosed
+	err = ErrClosed
+	if !p.closed {
+		err = p.startLoops()
 	}
-	f := newFront(ctx, p, l, to)
+	if err != nil {
+		closeFD(fd)
+		return nil, err
+	}
+	f := &Front{proxy: p, pool: to, fd: fd, addr: l.Addr(), gone: make(chan struct{})}
 	p.fronts[f] = struct{}{}
 	f.start(ctx)
 	return f, nil
 }
 
-func (p *Proxy) init() {
-	p.fronts = map[*Front]struct{}{}
-	if p.MaxConns > 0 {
-		p.slots = make(chan struct{}, p.MaxConns)
+// startLoops starts the loops unless they run. The lock is held.
+func (p *Proxy) startLoops() error {
+	if len(p.loops) > 0 {
+		return nil
+	}
+	n := p.Loops
+	if n == 0 {
+		n = runtime.GOMAXPROCS(0)
+	}
+	loops := make([]*loop, n)
+	for i := range loops {
+		l, err := newLoop(p)
+		if err != nil {
+			for _, l := range loops[:i] {
+				l.free()
+			}
+			return fmt.Errorf("start an event loop: %w", err)
+		}
+		loops[i] = l
+	}
+	p.debug = p.log().Enabled(context.Background(), slog.LevelDebug)
+	p.fronts, p.loops = map[*Front]struct{}{}, loops
+	for _, l := range loops {
+		l.peers = loops
+		go l.run()
+	}
+	return nil
+}
+
+// forget ends the loops when the last front has gone.
+func (p *Proxy) forget(f *Front) {
+	p.mu.Lock()
+	delete(p.fronts, f)
+	var idle []*loop
+	if len(p.fronts) == 0 {
+		idle, p.loops = p.loops, nil
+	}
+	p.mu.Unlock()
+	for _, l := range idle {
+		l.call(func(l *loop) { l.stopping = true })
+	}
+	for _, l := range idle {
+		<-l.ended
 	}
 }
 
-func (p *Proxy) validate(addr string, to Backends) error {
+// loopsOf returns the loops that a front may still have something in.
+func (p *Proxy) loopsOf(f *Front) []*loop {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, ok := p.fronts[f]; !ok {
+		return nil
+	}
+	return p.loops
+}
+
+func (p *Proxy) validate(to *Pool) error {
 	for _, d := range []struct {
 		field string
 		value time.Duration
@@ -149,19 +239,18 @@ func (p *Proxy) validate(addr string, to Backends) error {
 			return fmt.Errorf("%s: %v is negative", d.field, d.value)
 		}
 	}
-	if p.MaxConns < 0 {
-		return fmt.Errorf("MaxConns: %d is negative", p.MaxConns)
+	for _, n := range []struct {
+		field string
+		value int
+	}{{"MaxConns", p.MaxConns}, {"Loops", p.Loops}} {
+		if n.value < 0 {
+			return fmt.Errorf("%s: %d is negative", n.field, n.value)
+		}
 	}
 	if to == nil {
-		return fmt.Errorf("backend: %w: none given", ErrAddress)
+		return errors.New("no pool of endpoints is given")
 	}
-	if err := validateListen(addr); err != nil {
-		return err
-	}
-	if v, ok := to.(interface{ Validate() error }); ok {
-		return v.Validate()
-	}
-	return nil
+	return to.Validate()
 }
 
 // Shutdown stops listening at once, lets open connections finish, cuts those
@@ -206,33 +295,11 @@ func (p *Proxy) close() []*Front {
 	return fronts
 }
 
-func (p *Proxy) forget(f *Front) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.fronts, f)
-}
-
-func (p *Proxy) listen(ctx context.Context, addr string) (net.Listener, error) {
-	if p.Listen != nil {
-		return p.Listen(ctx, "tcp", addr)
+func (p *Proxy) dialTimeout() time.Duration {
+	if p.DialTimeout == 0 {
+		return defaultDialTimeout
 	}
-	var c net.ListenConfig
-	c.SetMultipathTCP(false) // its sockets cannot be spliced
-	return c.Listen(ctx, "tcp", addr)
-}
-
-func (p *Proxy) dial(ctx context.Context, addr string) (net.Conn, error) {
-	timeout := p.DialTimeout
-	if timeout == 0 {
-		timeout = defaultDialTimeout
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	if p.Dial != nil {
-		return p.Dial(ctx, addr)
-	}
-	var d net.Dialer
-	return d.DialContext(ctx, "tcp", addr)
+	return p.DialTimeout
 }
 
 func (p *Proxy) log() *slog.Logger {
@@ -241,3 +308,14 @@ func (p *Proxy) log() *slog.Logger {
 	}
 	return slog.New(slog.DiscardHandler)
 }
+
+// enter counts a connection in advance, unless there are as many as may be.
+func (p *Proxy) enter() bool {
+	if n := p.open.Add(1); p.MaxConns > 0 && n > int64(p.MaxConns) {
+		p.open.Add(-1)
+		return false
+	}
+	return true
+}
+
+func (p *Proxy) leave() { p.open.Add(-1) }

@@ -1,169 +1,277 @@
 package proxy
 
 import (
-	"context"
 	"fmt"
-	"net"
-	"sync"
+	"net/netip"
+	"slices"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// Distances between attempts to reach a backend.
+// state is what a session waits for.
+type state uint8
+
 const (
-	minDialPause = 5 * time.Millisecond
-	maxDialPause = 250 * time.Millisecond
+	gone      state = iota
+	queueing        // an endpoint
+	stocking        // a socket
+	dialling        // the connection to the endpoint
+	pausing         // the next attempt
+	streaming       // bytes
 )
 
-// session is one client and the backend that it is connected to.
+// session is one client and the endpoint that it is connected to. It belongs to
+// one loop.
 type session struct {
-	front  *Front
-	client net.Conn
-	info   Connection // of the session's goroutine
-
-	mu      sync.Mutex
-	backend net.Conn // nil until connected
-	ended   bool
-	err     error // why it was aborted
+	slot    int32
+	state   state
+	front   *Front
+	client  end
+	backend end
+	timer   timer
+	began   int64 // when the client was accepted
+	peer    netip.AddrPort
+	dial    attempt
+	member  *member // nil without one
+	last    *member // that was tried
+	failed  error   // of the end whose last words are still passed on
+	broken  *end    // that end
 }
 
-func (s *session) run() {
-	p := s.front.proxy
-	p.accepted.Add(1)
-	p.active.Add(1)
-	if p.OnOpen != nil {
-		p.OnOpen(s.info)
-	}
-	p.keepAlive(s.client)
-	if backend, err := s.connect(); err != nil {
-		s.abort(err)
-	} else if s.attach(backend) {
-		p.keepAlive(backend)
-		s.forward(backend)
-	}
-	s.info.Err = s.end()
-	s.account()
-	s.front.remove(s)
+// end is one of a session's two sockets.
+type end struct {
+	s          *session
+	other      *end
+	fd         int32 // -1: none
+	generation uint32
+	readable   bool // there may be something to read
+	closing    bool // there is an end to what can be read
+	eof        bool // all was read
+	shut       bool // nothing more is written
+	queued     bool // in loop.again
+	frank      bool // TCP_NODELAY is set
+	fresh      bool // nothing was written yet
+	splicing   bool // what is read here is spliced
+	bulk       int8 // how often in a row a read took all that it could
+	sent       int32
+	held       []byte // read from the other end; this one has taken held[:sent]
+	pipe       *pipe  // the same, of splicing
+	n          int64  // bytes written
 }
 
-// forward returns when both connections are done with, and leaves them open
-// unless they were aborted.
-func (s *session) forward(backend net.Conn) {
-	var busy *activity
-	if d := s.front.proxy.IdleTimeout; d > 0 {
-		busy = newActivity()
-		stop := watchIdle(d, s.client, backend, busy, func() { s.abort(ErrIdle) })
-		defer stop()
-	}
-	s.info.In, s.info.Out = relay(s.client, backend, busy, s.abort)
+// both is what a session's sockets are watched for.
+const both = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | edge
+
+func (e *end) open(s *session, other *end, fd int32) {
+	generation := e.generation + 1
+	*e = end{s: s, other: other, fd: fd, generation: generation, fresh: true}
 }
 
-// attach fails if the session was aborted while the backend was being dialled.
-func (s *session) attach(backend net.Conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended {
-		reset(backend)
-		return false
-	}
-	s.backend = backend
-	return true
-}
-
-// abort resets both connections. The first error is kept: later ones are its
-// consequences.
-func (s *session) abort(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended {
+// open begins a session with a client that was accepted.
+func (l *loop) open(f *Front, fd int32, from *sockaddr) {
+	s := l.sessions.get()
+	s.front, s.state = f, queueing
+	s.began = l.clock()
+	s.timer.s = s
+	s.peer = from.get()
+	s.client.open(s, &s.backend, fd)
+	s.backend.open(s, &s.client, -1)
+	// Inherited from the listener.
+	s.client.frank = true
+	s.dial = attempt{}
+	l.proxy.begun(s)
+	if f.isCut.Load() {
+		l.end(s, ErrClosed)
 		return
 	}
-	s.ended, s.err = true, err
-	reset(s.client)
-	if s.backend != nil {
-		reset(s.backend)
+	if errno := l.watch(fd, s.slot<<1, s.client.generation, both); errno != 0 {
+		l.end(s, fmt.Errorf("watch the client: %w", errno))
+		return
+	}
+	l.pick(s)
+}
+
+// happened is called for an event of one of a session's sockets.
+func (l *loop) happened(e *end, what uint32) {
+	s := e.s
+	if what&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		e.readable = true
+		e.closing = e.closing || what&^(unix.EPOLLIN|unix.EPOLLOUT) != 0
+	}
+	if s.state != streaming {
+		l.happenedEarly(e, what)
+		return
+	}
+	if what&unix.EPOLLOUT != 0 && e.pending() {
+		l.pump(e.other)
+	}
+	if s.state == streaming && e.readable {
+		l.pump(e)
+	}
+	if s.state == streaming && what&(unix.EPOLLERR|unix.EPOLLHUP) != 0 {
+		l.ailing(e, what)
 	}
 }
 
-// end closes the connections in order if they were not aborted.
-func (s *session) end() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.ended {
-		s.ended = true
-		s.client.Close()
-		s.backend.Close()
-	}
-	return s.err
-}
-
-func (s *session) account() {
-	p, c := s.front.proxy, s.info
-	p.bytesIn.Add(c.In)
-	p.bytesOut.Add(c.Out)
-	if c.Err != nil {
-		p.failed.Add(1)
-		p.log().Debug("connection failed", "listen", c.Listener.String(), "client", c.Client.String(),
-			"backend", c.Backend, "in", c.In, "out", c.Out, "error", c.Err)
-	}
-	p.active.Add(-1)
-	if p.OnClose != nil {
-		p.OnClose(c)
-	}
-}
-
-// connect reaches a backend, trying again for as long as Proxy.DialRetry says,
-// the client has not gone and the front has not been cut.
-func (s *session) connect() (net.Conn, error) {
-	conn, err := s.attempt(s.front.ctx)
-	if err == nil || s.front.proxy.DialRetry == 0 {
-		return conn, s.complain(err)
-	}
-	ctx, cancel := context.WithTimeout(s.front.ctx, s.front.proxy.DialRetry)
-	defer cancel()
-	stop := watchReset(s.client, func(err error) {
-		s.abort(fmt.Errorf("client gone while waiting for backend %s: %w", s.info.Backend, err))
-		cancel()
-	})
-	defer stop()
-	for pause := minDialPause; ; pause = min(2*pause, maxDialPause) {
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, s.complain(err)
+// happenedEarly is called for an event before bytes are forwarded.
+func (l *loop) happenedEarly(e *end, what uint32) {
+	s := e.s
+	switch {
+	case s.state == gone:
+	case e == &s.backend:
+		if s.state == dialling {
+			l.dialled(s, what)
 		}
-		conn, again := s.attempt(ctx)
-		if again == nil {
-			return conn, nil
-		}
-		if ctx.Err() == nil { // else the attempt before this one says more
-			err = again
-		}
+	case what&(unix.EPOLLERR|unix.EPOLLHUP) != 0:
+		l.end(s, fmt.Errorf("client gone while waiting for an endpoint: %w", socketError(e.fd)))
 	}
 }
 
-func (s *session) attempt(ctx context.Context) (net.Conn, error) {
-	addr, err := s.front.to.Pick(ctx, s.info.Client)
-	if err != nil {
-		return nil, fmt.Errorf("pick a backend: %w", err)
-	}
-	s.info.Backend = addr
-	conn, err := s.front.proxy.dial(ctx, addr)
-	if err != nil {
-		return nil, fmt.Errorf("dial backend %s: %w", addr, err)
-	}
-	return conn, nil
-}
-
-// complain logs a final failure to reach a backend and returns it.
-func (s *session) complain(err error) error {
-	if err == nil || s.front.ctx.Err() != nil {
+// socketError returns the error of a socket that epoll says has one.
+func socketError(fd int32) error {
+	code, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
+	switch {
+	case err != nil:
 		return err
+	case code == 0:
+		return unix.ECONNRESET
 	}
-	if n, ok := s.front.dialLog.allow(); ok {
-		s.front.proxy.log().Warn("backend cannot be reached", "listen", s.info.Listener.String(),
-			"client", s.info.Client.String(), "backend", s.info.Backend, "error", err, "suppressed", n)
+	return unix.Errno(code)
+}
+
+// lastWords bounds how long a session whose one end was reset waits for the
+// other one to take what came before.
+const lastWords = 10 * time.Second
+
+// ailing is called when a socket is over in both directions or has failed, and
+// what could be read was read.
+func (l *loop) ailing(e *end, what uint32) {
+	s := e.s
+	switch {
+	case !e.eof:
+		// The other end does not take what comes from here.
+		if what&unix.EPOLLERR != 0 && s.failed == nil {
+			l.timers.set(&s.timer, l.clock()+int64(lastWords))
+			s.failed, s.broken = e.trouble("read from", unix.ECONNRESET), e
+		}
+	case what&unix.EPOLLERR != 0 || !e.shut:
+		// It has said goodbye, and a reset came afterwards.
+		l.end(s, e.trouble("connection to", socketError(e.fd)))
 	}
-	return err
+}
+
+// trouble is the error of one of the two sockets.
+func (e *end) trouble(op string, err error) error {
+	if e == &e.s.client {
+		return fmt.Errorf("%s client: %w", op, err)
+	}
+	return fmt.Errorf("%s endpoint %s: %w", op, e.s.member.addr(), err)
+}
+
+// timeout is called when a session's timer rings.
+func (l *loop) timeout(s *session) {
+	switch s.state {
+	case gone:
+	case streaming:
+		if s.failed != nil {
+			l.end(s, s.failed)
+			return
+		}
+		l.checkIdle(s)
+	default:
+		l.dialTimeout(s)
+	}
+}
+
+// checkIdle asks the kernel when something last moved: forwarding pays nothing
+// for Proxy.IdleTimeout, and what is spliced passes nobody who could note it.
+func (l *loop) checkIdle(s *session) {
+	limit := l.proxy.IdleTimeout
+	quiet := min(quietFor(s.client.fd), quietFor(s.backend.fd))
+	if quiet >= limit {
+		l.end(s, ErrIdle)
+		return
+	}
+	// The kernel counts milliseconds (or its ticks): one more, not to come
+	// back a moment too early.
+	l.timers.set(&s.timer, l.clock()+int64(limit-quiet+time.Millisecond))
+}
+
+// quietFor returns for how long no data has come from the peer or been sent to
+// it, tcp(7).
+func quietFor(fd int32) time.Duration {
+	info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(min(info.Last_data_recv, info.Last_data_sent)) * time.Millisecond
+}
+
+// end ends a session: in order without an error, otherwise by resetting both
+// connections, so that what is truncated never looks complete.
+func (l *loop) end(s *session, err error) {
+	l.timers.cancel(&s.timer)
+	if s.state == queueing {
+		l.leaveQueue(s)
+	}
+	l.close(&s.client, err)
+	l.close(&s.backend, err)
+	s.state = gone
+	f := s.front
+	l.proxy.ended(s, err)
+	if s.member != nil {
+		s.member.release()
+	}
+	s.dial = attempt{}
+	s.front, s.member, s.last, s.failed, s.broken = nil, nil, nil, nil, nil
+	l.sessions.put(s)
+	f.running.Done()
+	l.freed()
+}
+
+func (l *loop) close(e *end, err error) {
+	l.drop(e)
+	if e.fd < 0 {
+		return
+	}
+	if err != nil {
+		resetFD(e.fd)
+	} else {
+		closeFD(e.fd)
+	}
+	e.fd = -1
+	e.generation++
+}
+
+// drop forgets what an end has not taken.
+func (l *loop) drop(e *end) {
+	if e.held != nil {
+		l.buffers.drop(e.held)
+		e.held = nil
+	}
+	if e.pipe != nil {
+		l.pipes.put(e.pipe)
+		e.pipe = nil
+	}
+}
+
+// cut ends a front's sessions.
+func (l *loop) cut(f *Front) {
+	l.sessions.all(func(s *session) {
+		if s.front == f {
+			f.anyCut.Store(true)
+			l.end(s, ErrClosed)
+		}
+	})
+}
+
+// cutLeft ends a front's sessions with endpoints that left the pool and did not
+// come back.
+func (l *loop) cutLeft(f *Front, left []*member) {
+	l.sessions.all(func(s *session) {
+		if s.front == f && s.member != nil && s.member.draining.Load() && slices.Contains(left, s.member) {
+			l.end(s, ErrDrained)
+		}
+	})
 }

@@ -1,12 +1,13 @@
 package proxy
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -36,14 +37,14 @@ func TestRefusedBackend(t *testing.T) {
 	}
 	talk(t, alive)
 	for _, e := range j.ended(t, n) {
-		if !errors.Is(e.Err, unix.ECONNREFUSED) || !strings.Contains(e.Err.Error(), "dial backend "+dead) {
+		if !errors.Is(e.Err, unix.ECONNREFUSED) || !strings.Contains(e.Err.Error(), "dial endpoint "+dead) {
 			t.Fatalf("event: %v", e.Err)
 		}
 	}
 	if s := p.Stats(); s.Failed != n || s.Active != 1 {
 		t.Errorf("stats: %+v", s)
 	}
-	if l := j.lines("backend cannot be reached"); l < 1 || l > 5 {
+	if l := j.lines("no endpoint can be reached"); l < 1 || l > 5 {
 		t.Errorf("%d log lines for %d refusals", l, n)
 	}
 }
@@ -65,19 +66,23 @@ func wantReset(t *testing.T, addr net.Addr) error {
 
 func TestDialRetry(t *testing.T) {
 	addr := refused(t)
-	var attempts atomic.Int32
-	tried := make(chan struct{})
-	p := &Proxy{DialRetry: time.Minute, Dial: func(ctx context.Context, addr string) (net.Conn, error) {
-		if attempts.Add(1) == 3 {
-			close(tried)
-		}
-		return (&net.Dialer{}).DialContext(ctx, "tcp", addr)
-	}}
-	c := connect(t, forward(t, p, addr).Addr())
+	p := &Proxy{DialRetry: time.Minute}
+	pool := to(addr)
+	f, err := p.Forward(t.Context(), "127.0.0.1:0", pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	c := connect(t, f.Addr())
 	if _, err := io.WriteString(c, "early"); err != nil {
 		t.Fatal(err)
 	}
-	<-tried
+	testkit.Until(t, func() string {
+		if n := pool.Endpoints()[0].Failed; n < 3 {
+			return fmt.Sprintf("%d attempts", n)
+		}
+		return ""
+	})
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
@@ -125,42 +130,122 @@ func TestDialRetryStopsForGoneClient(t *testing.T) {
 	}
 }
 
+// deaf is an address at which connections are neither made nor refused: the
+// listener's queue is full.
+func deaf(t testing.TB) string {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Listen(fd, 0); err != nil {
+		t.Fatal(err)
+	}
+	name, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := fmt.Sprintf("127.0.0.1:%d", name.(*unix.SockaddrInet4).Port)
+	for range 20 {
+		c, err := net.DialTimeout("tcp", addr, 100*time.Millisecond)
+		if err != nil {
+			return addr
+		}
+		t.Cleanup(func() { c.Close() })
+	}
+	t.Fatal("the queue never became full")
+	return ""
+}
+
 func TestDialTimeout(t *testing.T) {
-	p := &Proxy{DialTimeout: 20 * time.Millisecond, Dial: func(ctx context.Context, _ string) (net.Conn, error) {
-		<-ctx.Done()
-		return nil, ctx.Err()
-	}}
+	stuck := make(chan struct{})
+	defer close(stuck)
+	for name, endpoint := range map[string]Endpoint{
+		"connection": {Addr: netip.MustParseAddrPort(deaf(t))},
+		"socket": {Addr: netip.MustParseAddrPort("127.0.0.1:1"), Sockets: &Sockets{
+			Make: func(int, int, int) ([]int, error) { <-stuck; return nil, io.EOF },
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			const limit = 50 * time.Millisecond
+			p := &Proxy{DialTimeout: limit}
+			defer p.Close()
+			var j journal
+			j.attach(p)
+			pool := NewPool(PoolOptions{})
+			pool.Set([]Endpoint{endpoint})
+			f, err := p.Forward(t.Context(), "127.0.0.1:0", pool)
+			if err != nil {
+				t.Fatal(err)
+			}
+			start := time.Now()
+			c := connect(t, f.Addr())
+			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, unix.ECONNRESET) {
+				t.Errorf("got %v", err)
+			}
+			if d := time.Since(start); d < limit || d > limit+time.Second {
+				t.Errorf("gave up after %v", d)
+			}
+			if e := j.ended(t, 1)[0]; !errors.Is(e.Err, unix.ETIMEDOUT) {
+				t.Errorf("event: %v", e.Err)
+			}
+		})
+	}
+}
+
+// TestNextEndpoint has endpoints of which one works: every client gets to that,
+// with all it has sent.
+func TestNextEndpoint(t *testing.T) {
+	good := server(t, copyBack)
+	p := &Proxy{DialTimeout: 100 * time.Millisecond}
 	var j journal
 	j.attach(p)
-	c := connect(t, forward(t, p, "hangs:1").Addr())
-	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, unix.ECONNRESET) {
-		t.Errorf("got %v", err)
+	pool := to(refused(t), good, deaf(t), refused(t))
+	f, err := p.Forward(t.Context(), "127.0.0.1:0", pool)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if e := j.ended(t, 1)[0]; !errors.Is(e.Err, context.DeadlineExceeded) {
-		t.Errorf("event: %v", e.Err)
+	defer p.Close()
+	const n = 20
+	var wg sync.WaitGroup
+	for range n {
+		c := connect(t, f.Addr())
+		wg.Go(func() {
+			io.WriteString(c, "sent at once")
+			c.CloseWrite()
+			if got, err := io.ReadAll(c); string(got) != "sent at once" || err != nil {
+				t.Errorf("got %q, %v", got, err)
+			}
+			c.Close()
+		})
+	}
+	wg.Wait()
+	for _, e := range j.ended(t, n) {
+		if e.Err != nil || e.Backend.String() != good {
+			t.Errorf("event: %+v", e)
+		}
+	}
+	for _, e := range pool.Endpoints() {
+		if e.Active != 0 {
+			t.Errorf("%s: %d connections are left", e.ID, e.Active)
+		}
+		if want := int64(0); e.ID == good && (e.In != n*12 || e.Out != n*12) || e.ID != good && e.In != want {
+			t.Errorf("%s: %d bytes in, %d out", e.ID, e.In, e.Out)
+		}
 	}
 }
 
-// alternate picks its addresses in turn.
-type alternate struct {
-	addrs []string
-	next  atomic.Int32
-}
-
-func (a *alternate) Pick(context.Context, net.Addr) (string, error) {
-	if len(a.addrs) == 0 {
-		return "", errors.New("no backend is ready")
-	}
-	return a.addrs[int(a.next.Add(1))%len(a.addrs)], nil
-}
-
-func TestBackends(t *testing.T) {
+func TestBalance(t *testing.T) {
 	name := func(s string) func(*net.TCPConn) {
 		return func(c *net.TCPConn) { io.WriteString(c, s) }
 	}
 	p := &Proxy{}
 	defer p.Close()
-	f, err := p.Forward(t.Context(), "127.0.0.1:0", &alternate{addrs: []string{server(t, name("a")), server(t, name("b"))}})
+	f, err := p.Forward(t.Context(), "127.0.0.1:0", to(server(t, name("a")), server(t, name("b"))))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,68 +260,154 @@ func TestBackends(t *testing.T) {
 	if got["a"] != 5 || got["b"] != 5 {
 		t.Errorf("answers: %v", got)
 	}
-	none, err := p.Forward(t.Context(), "127.0.0.1:0", &alternate{})
+	none, err := p.Forward(t.Context(), "127.0.0.1:0", to())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := wantReset(t, none.Addr()); err != nil {
-		t.Errorf("no backend: %v", err)
+		t.Errorf("no endpoint: %v", err)
+	}
+}
+
+// TestQueue has an endpoint that takes one connection at a time.
+func TestQueue(t *testing.T) {
+	var now, most atomic.Int32
+	addr := server(t, func(c *net.TCPConn) {
+		n := now.Add(1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		copyBack(c)
+		now.Add(-1)
+	})
+	p := &Proxy{}
+	defer p.Close()
+	pool := NewPool(PoolOptions{MaxConns: 1, Queue: 100})
+	f, err := p.Forward(t.Context(), "127.0.0.1:0", pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := range 40 {
+		c := connect(t, f.Addr())
+		wg.Go(func() {
+			defer c.Close()
+			if i%4 == 3 { // has no patience
+				return
+			}
+			fmt.Fprintf(c, "client %d", i)
+			c.CloseWrite()
+			if got, err := io.ReadAll(c); string(got) != fmt.Sprintf("client %d", i) || err != nil {
+				t.Errorf("client %d: %q, %v", i, got, err)
+			}
+		})
+	}
+	// All wait; there is no endpoint yet.
+	pool.Set([]Endpoint{{ID: "one", Addr: netip.MustParseAddrPort(addr)}})
+	wg.Wait()
+	if n := most.Load(); n > 2 { // the server counts in its own time
+		t.Errorf("%d connections at once", n)
+	}
+	testkit.Until(t, func() string {
+		if e := pool.Endpoints()[0]; e.Active != 0 || pool.Waiting() != 0 {
+			return fmt.Sprintf("%d active, %d waiting", e.Active, pool.Waiting())
+		}
+		return ""
+	})
+}
+
+func TestQueueTimeout(t *testing.T) {
+	p := &Proxy{}
+	defer p.Close()
+	var j journal
+	j.attach(p)
+	pool := NewPool(PoolOptions{Queue: 1, QueueTimeout: 50 * time.Millisecond})
+	f, err := p.Forward(t.Context(), "127.0.0.1:0", pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := wantReset(t, f.Addr()); err != nil {
+		t.Error(err)
+	}
+	if e := j.ended(t, 1)[0]; !errors.Is(e.Err, errQueued) || e.Endpoint != "" {
+		t.Errorf("event: %+v", e)
+	}
+}
+
+// TestEndpointLeaves cuts its connections after the time it has.
+func TestEndpointLeaves(t *testing.T) {
+	addr := server(t, copyBack)
+	p := &Proxy{}
+	defer p.Close()
+	var j journal
+	j.attach(p)
+	pool := NewPool(PoolOptions{DrainTimeout: 50 * time.Millisecond})
+	pool.Set([]Endpoint{{ID: "a", Addr: netip.MustParseAddrPort(addr)}})
+	f, err := p.Forward(t.Context(), "127.0.0.1:0", pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := connect(t, f.Addr())
+	talk(t, c)
+	pool.Set([]Endpoint{{ID: "b", Addr: netip.MustParseAddrPort(addr)}})
+	talk(t, connect(t, f.Addr()))
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, unix.ECONNRESET) {
+		t.Errorf("got %v", err)
+	}
+	if e := j.ended(t, 1)[0]; !errors.Is(e.Err, ErrDrained) || e.Endpoint != "a" {
+		t.Errorf("event: %+v", e)
+	}
+	if s := p.Stats(); s.Active != 1 {
+		t.Errorf("stats: %+v", s)
 	}
 }
 
 func TestIdleTimeout(t *testing.T) {
 	const limit = 400 * time.Millisecond
-	for _, kind := range []string{"spliced", "copied"} {
-		t.Run(kind, func(t *testing.T) {
-			var j journal
-			p := &Proxy{IdleTimeout: limit}
-			if kind == "copied" {
-				p.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
-					c, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
-					return hidden{c}, err
-				}
-			}
-			j.attach(p)
-			c := connect(t, forward(t, p, server(t, copyBack)).Addr())
-			// Busy for several limits, in smaller steps than one.
-			for start := time.Now(); time.Since(start) < 3*limit; time.Sleep(limit / 10) {
-				talk(t, c)
-			}
-			start := time.Now()
-			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, unix.ECONNRESET) {
-				t.Errorf("got %v", err)
-			}
-			if d := time.Since(start); d < limit/2 || d > limit+time.Second {
-				t.Errorf("cut after %v", d)
-			}
-			if e := j.ended(t, 1)[0]; !errors.Is(e.Err, ErrIdle) {
-				t.Errorf("event: %v", e.Err)
-			}
-		})
+	var j journal
+	p := &Proxy{IdleTimeout: limit}
+	j.attach(p)
+	c := connect(t, forward(t, p, server(t, copyBack)).Addr())
+	// Busy for several limits, in smaller steps than one.
+	for start := time.Now(); time.Since(start) < 3*limit; time.Sleep(limit / 10) {
+		talk(t, c)
+	}
+	start := time.Now()
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, unix.ECONNRESET) {
+		t.Errorf("got %v", err)
+	}
+	if d := time.Since(start); d < limit/2 || d > limit+time.Second {
+		t.Errorf("cut after %v", d)
+	}
+	if e := j.ended(t, 1)[0]; !errors.Is(e.Err, ErrIdle) {
+		t.Errorf("event: %v", e.Err)
 	}
 }
 
+// TestKeepAlive looks at the proxy's sockets: those of this process that are
+// connected to the test's.
 func TestKeepAlive(t *testing.T) {
-	for _, d := range []time.Duration{-1, 0, 7 * time.Second} {
+	ip := address(t)
+	for d, want := range map[time.Duration][2]int{-1: {0, 0}, 0: {1, 15}, 7 * time.Second: {1, 7}} {
 		t.Run(fmt.Sprint(d), func(t *testing.T) {
-			conns := make(chan *net.TCPConn, 2)
+			l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
 			p := &Proxy{KeepAlive: d}
-			p.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
-				c, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
-				if err == nil {
-					conns <- c.(*net.TCPConn)
-				}
-				return c, err
+			defer p.Close()
+			f, err := p.Forward(t.Context(), "127.0.0.1:0", to(l.Addr().String()))
+			if err != nil {
+				t.Fatal(err)
 			}
-			p.Listen = func(ctx context.Context, network, addr string) (net.Listener, error) {
-				l, err := (&net.ListenConfig{}).Listen(ctx, network, addr)
-				return watched{l, conns}, err
+			c := connect(t, f.Addr())
+			b, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
 			}
-			c := connect(t, forward(t, p, server(t, copyBack)).Addr())
-			talk(t, c)
-			for range 2 {
-				on, idle := keepAliveOf(t, <-conns)
-				want := map[time.Duration][2]int{-1: {0, 0}, 0: {1, 15}, 7 * time.Second: {1, 7}}[d]
+			defer b.Close()
+			for _, peer := range []net.Conn{c, b} {
+				on, idle := keepAliveOf(t, opposite(t, peer))
 				if on != want[0] || on == 1 && idle != want[1] {
 					t.Errorf("keep-alive %d after %d s, want %v", on, idle, want)
 				}
@@ -245,28 +416,62 @@ func TestKeepAlive(t *testing.T) {
 	}
 }
 
-type watched struct {
-	net.Listener
-	conns chan *net.TCPConn
-}
-
-func (w watched) Accept() (net.Conn, error) {
-	c, err := w.Listener.Accept()
-	if err == nil {
-		w.conns <- c.(*net.TCPConn)
-	}
-	return c, err
-}
-
-func keepAliveOf(t *testing.T, c *net.TCPConn) (on, idle int) {
+// address is one of this host's that is not loopback.
+func address(t *testing.T) string {
 	t.Helper()
-	raw, err := c.SyscallConn()
+	list, err := net.InterfaceAddrs()
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw.Control(func(fd uintptr) {
-		on, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_KEEPALIVE)
-		idle, _ = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPIDLE)
-	})
+	for _, a := range list {
+		if ip := a.(*net.IPNet).IP; ip.To4() != nil && !ip.IsLoopback() {
+			return ip.String()
+		}
+	}
+	t.Skip("this host has no address but loopback's")
+	return ""
+}
+
+// opposite returns the descriptor, in this process, of the socket that c is
+// connected to.
+func opposite(t *testing.T, c net.Conn) int {
+	t.Helper()
+	for fd := 3; fd < 1000; fd++ {
+		peer, err := unix.Getpeername(fd)
+		if err != nil {
+			continue
+		}
+		own, err := unix.Getsockname(fd)
+		if err != nil {
+			continue
+		}
+		if addrPort(peer) == c.LocalAddr().String() && addrPort(own) == c.RemoteAddr().String() {
+			return fd
+		}
+	}
+	t.Fatalf("nobody has the other end of %s", c.LocalAddr())
+	return -1
+}
+
+func addrPort(a unix.Sockaddr) string {
+	switch a := a.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port)).String()
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr), uint16(a.Port)).String()
+	}
+	return ""
+}
+
+func keepAliveOf(t *testing.T, fd int) (on, idle int) {
+	t.Helper()
+	on, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	idle, err = unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return on, idle
 }

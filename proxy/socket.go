@@ -1,112 +1,106 @@
 package proxy
 
 import (
+	"errors"
+	"fmt"
 	"net"
+	"net/netip"
+	"os"
+	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// reset closes a connection so that a TCP peer sees a reset, and drops what was
-// not sent.
-func reset(c net.Conn) {
-	if l, ok := c.(interface{ SetLinger(sec int) error }); ok {
-		l.SetLinger(0)
+// adopt returns a descriptor of its own for a listener's socket.
+func (p *Proxy) adopt(l net.Listener) (int32, error) {
+	addr, isTCP := l.Addr().(*net.TCPAddr)
+	c, ok := l.(syscall.Conn)
+	if !isTCP || !ok {
+		return -1, fmt.Errorf("%T is not a TCP listener with a descriptor", l)
 	}
-	c.Close()
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	fd := -1
+	var inner error
+	err = raw.Control(func(own uintptr) {
+		if fd, inner = unix.FcntlInt(own, unix.F_DUPFD_CLOEXEC, 3); inner == nil {
+			inner = p.dressListener(fd, addr)
+		}
+	})
+	if err = errors.Join(err, inner); err != nil && fd >= 0 {
+		unix.Close(fd)
+	}
+	return int32(fd), err
 }
 
-func canCloseWrite(c net.Conn) bool {
-	_, ok := c.(interface{ CloseWrite() error })
-	return ok
-}
-
-func closeWrite(c net.Conn) error {
-	if w, ok := c.(interface{ CloseWrite() error }); ok {
-		return w.CloseWrite()
+// dressListener sets what accepted sockets inherit: no call for each of them.
+func (p *Proxy) dressListener(fd int, addr *net.TCPAddr) error {
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return os.NewSyscallError("fcntl", err)
+	}
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
+		return os.NewSyscallError("setsockopt TCP_NODELAY", err)
+	}
+	if addr.IP.IsLoopback() && paces(fd) {
+		setUnpaced(int32(fd))
+	}
+	on := 0
+	if p.KeepAlive >= 0 {
+		on = 1
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, on); err != nil {
+		return os.NewSyscallError("setsockopt SO_KEEPALIVE", err)
+	}
+	if on == 1 {
+		p.probe(fd)
 	}
 	return nil
 }
 
-// tcpClose is the kernel's TCP_CLOSE, net/tcp_states.h.
-const tcpClose = 7
-
-// dead reports whether a TCP connection is over in both directions: reset,
-// timed out, or ended by both sides. It is false for other connections.
-func dead(c net.Conn) bool {
-	tcp, ok := c.(*net.TCPConn)
-	if !ok {
-		return false
-	}
-	raw, err := tcp.SyscallConn()
-	if err != nil {
-		return false
-	}
-	over := false
-	raw.Control(func(fd uintptr) {
-		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-		over = err == nil && info.State == tcpClose
-	})
-	return over
+// paces reports whether a socket's congestion control spreads what is sent over
+// time, each packet by a timer. Within a host there is no queue to keep short,
+// and that halves the speed: there the proxy's sockets use Reno, which every
+// kernel has.
+func paces(fd int) bool {
+	name, err := unix.GetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION)
+	return err == nil && strings.HasPrefix(name, "bbr")
 }
 
-// keepAlive does nothing by default: package net has set its own default on
-// what it accepts and dials.
-func (p *Proxy) keepAlive(c net.Conn) {
-	tcp, ok := c.(*net.TCPConn)
-	switch {
-	case !ok || p.KeepAlive == 0:
-	case p.KeepAlive < 0:
-		tcp.SetKeepAlive(false)
-	default:
-		tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: p.KeepAlive, Interval: p.KeepAlive})
+// pacesHere reports it of the sockets that are made here.
+func pacesHere() bool {
+	fd, errno := sysSocket(unix.AF_INET)
+	if errno != 0 {
+		return false
 	}
+	defer closeFD(fd)
+	return paces(int(fd))
 }
 
-// awaitReset waits, without reading, until a connection has failed, and returns
-// the reason. It returns nil when a read deadline or Close interrupts it, and at
-// once for connections without a descriptor.
-//
-// The error of the socket is asked for instead of its readability: one whose
-// peer has said goodbye, or sent data, is readable all the time. Each new event,
-// such as the arrival of a reset, makes package net's poller call again.
-func awaitReset(c net.Conn) error {
-	sc, ok := c.(syscall.Conn)
-	if !ok {
-		return nil
-	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return nil
-	}
-	var failure error
-	raw.Read(func(fd uintptr) (done bool) {
-		code, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
-		switch {
-		case err != nil:
-			return true // not a socket
-		case code != 0:
-			failure = unix.Errno(code)
-			return true
+// dressBackend sets the options of a socket that will connect to addr.
+func (p *Proxy) dressBackend(fd int32, addr netip.Addr, paced bool) {
+	if addr.IsLoopback() {
+		if paced {
+			setUnpaced(fd)
 		}
-		return false
-	})
-	return failure
+		return
+	}
+	if p.KeepAlive < 0 {
+		return
+	}
+	unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
+	p.probe(int(fd))
 }
 
-// watchReset calls f if c fails before the returned function is called, which
-// waits for a call under way and leaves c as it was.
-func watchReset(c net.Conn, f func(error)) (stop func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := awaitReset(c); err != nil {
-			f(err)
-		}
-	}()
-	return func() {
-		c.SetReadDeadline(longAgo)
-		<-done
-		c.SetReadDeadline(noDeadline)
+func (p *Proxy) probe(fd int) {
+	d := p.KeepAlive
+	if d == 0 {
+		d = defaultKeepAlive
 	}
+	seconds := int((d + time.Second - 1) / time.Second)
+	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, seconds)
+	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, seconds)
 }

@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,6 +22,8 @@ type Sockets struct {
 	// close-on-exec and non-blocking, and belong to the caller. Make is
 	// called on a goroutine of its own and may block.
 	Make func(domain, typ, n int) ([]int, error)
+
+	paced atomic.Bool // what it makes is, as long as nobody says otherwise
 
 	mu     sync.Mutex
 	closed bool
@@ -142,6 +145,9 @@ func (s *Sockets) make(k *stock, domain, typ int) {
 			fds, err = s.Make(domain, typ, min(n, maxStock))
 			if err == nil && len(fds) == 0 {
 				err = errNoSocket
+			}
+			if err == nil && typ == unix.SOCK_STREAM {
+				s.paced.Store(paces(fds[0]))
 			}
 		}
 		if !s.deliver(k, fds, err) {

@@ -4,11 +4,13 @@ import (
 	"os"
 
 	"github.com/peapod/peapod/namespaces"
+	"github.com/peapod/peapod/proxy"
 )
 
 // network is a network namespace in which backends are.
 type network struct {
-	file *os.File
+	file    *os.File
+	sockets proxy.Sockets // made inside
 }
 
 // openNetwork returns the namespace at path: had, which that path led to
@@ -24,7 +26,14 @@ func openNetwork(path string, had *network) (*network, error) {
 			return had, nil
 		}
 	}
-	return &network{file: file}, nil
+	n := &network{file: file}
+	n.sockets.Make = func(domain, typ, count int) ([]int, error) {
+		return namespaces.Sockets(file, domain, typ, 0, count)
+	}
+	return n, nil
 }
 
-func (n *network) close() { n.file.Close() }
+func (n *network) close() {
+	n.sockets.Close()
+	n.file.Close()
+}

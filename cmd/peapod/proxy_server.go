@@ -37,7 +37,6 @@ type runningFront struct {
 
 func newProxyServer(log *slog.Logger, config *proxyConfig) *proxyServer {
 	s := &proxyServer{log: log, fixed: *config}
-	s.proxy.Dial = s.dial
 	s.proxy.DialTimeout = time.Duration(config.ConnectTimeout)
 	s.proxy.IdleTimeout = time.Duration(config.IdleTimeout)
 	s.proxy.MaxConns = config.MaxConns
@@ -172,14 +171,14 @@ func (s *proxyServer) prepareService(next *preparation, config *proxyConfig, i i
 	if err := s.prepareNetwork(next, c.Netns); err != nil {
 		return nil, config.errorf(at+".netns", "%w", err)
 	}
-	service := &runningService{name: c.Name, target: new(target)}
-	if had != nil {
-		service.target = had.target
-	}
+	network := next.networks[c.Netns]
+	service := &runningService{name: c.Name}
 	if had == nil {
-		service.target.set(c) // before the first connection
+		service.target = newTarget()
+		service.target.set(c, network) // before the first connection
 	} else {
-		next.changes = append(next.changes, func() { service.target.set(c) })
+		service.target = had.target
+		next.changes = append(next.changes, func() { service.target.set(c, network) })
 	}
 	for j, a := range c.Listen {
 		front := (*proxy.Front)(nil)
@@ -188,7 +187,7 @@ func (s *proxyServer) prepareService(next *preparation, config *proxyConfig, i i
 		}
 		if front == nil {
 			var err error
-			if front, err = s.proxy.Forward(context.Background(), string(a), service.target); err != nil {
+			if front, err = s.proxy.Forward(context.Background(), string(a), service.target.pool); err != nil {
 				return nil, config.errorf(fmt.Sprintf("%s.listen[%d]", at, j), "%w", err)
 			}
 			next.made = append(next.made, func() { front.Close() })

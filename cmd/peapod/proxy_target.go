@@ -1,52 +1,26 @@
 package main
 
 import (
-	"context"
-	"fmt"
-	"net"
 	"net/netip"
-	"strings"
-	"sync/atomic"
 
-	"github.com/peapod/peapod/namespaces"
+	"github.com/peapod/peapod/proxy"
 )
 
 // target is where a service's connections go to; it changes while they arrive.
-type target struct{ to atomic.Pointer[string] }
+type target struct{ pool *proxy.Pool }
 
-func (t *target) set(c *proxyService) {
-	to := string(c.Backends[0].Address)
-	if c.Netns != "" {
-		to += inside + c.Netns
-	}
-	t.to.Store(&to)
-}
+func newTarget() *target { return &target{proxy.NewPool(proxy.PoolOptions{})} }
 
-// Pick implements proxy.Backends.
-func (t *target) Pick(context.Context, net.Addr) (string, error) { return *t.to.Load(), nil }
-
-// inside parts an address from the path of its network namespace.
-const inside = " inside "
-
-func (s *proxyServer) dial(ctx context.Context, backend string) (net.Conn, error) {
-	addr, path, ok := strings.Cut(backend, inside)
-	if !ok {
-		var d net.Dialer
-		return d.DialContext(ctx, "tcp", addr)
+// set replaces the backends; their network is nil where the proxy is.
+func (t *target) set(c *proxyService, n *network) {
+	var list []proxy.Endpoint
+	for _, b := range c.Backends {
+		e := proxy.Endpoint{ID: string(b.Address), Addr: netip.MustParseAddrPort(string(b.Address))}
+		if n != nil {
+			e.ID += " inside " + c.Netns
+			e.Sockets = &n.sockets
+		}
+		list = append(list, e)
 	}
-	at, err := netip.ParseAddrPort(addr)
-	if err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	n := s.networks[path]
-	s.mu.Unlock()
-	if n == nil {
-		return nil, fmt.Errorf("%s is no longer in use", path)
-	}
-	c, err := namespaces.Dial(ctx, n.file, "tcp", at)
-	if err != nil {
-		return nil, err
-	}
-	return c, nil
+	t.pool.Set(list)
 }

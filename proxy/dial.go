@@ -1,0 +1,303 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Distances between rounds of attempts to reach an endpoint.
+const (
+	minDialPause = 5 * time.Millisecond
+	maxDialPause = 250 * time.Millisecond
+)
+
+// attempt is what is known of a session's tries to reach an endpoint.
+type attempt struct {
+	tried  triedSet
+	waiter *waiter       // while queueing
+	err    error         // of the last one that failed
+	since  int64         // when the first one had failed; 0: none has
+	pause  time.Duration // before the next round
+	begun  int64         // when connecting began
+}
+
+// pick connects to the endpoint that the pool chooses, or else to the next one.
+func (l *loop) pick(s *session) {
+	for {
+		m, err := s.front.pool.pick(s.peer.Addr(), &s.dial.tried)
+		if err != nil {
+			m = l.noEndpoint(s, err)
+		}
+		if m == nil || l.use(s, m) {
+			return
+		}
+	}
+}
+
+// use connects to an endpoint. It returns false if that failed at once.
+func (l *loop) use(s *session, m *member) bool {
+	s.member, s.last = m, m
+	s.dial.tried.add(m)
+	domain := domainOf(m.addr().Addr())
+	src := m.sockets()
+	if src == nil {
+		fd, errno := l.socket(domain)
+		if errno != 0 {
+			l.attemptFailed(s, errno)
+			return false
+		}
+		return l.connect(s, fd)
+	}
+	if fd, ok := src.take(domain, unix.SOCK_STREAM); ok {
+		return l.connect(s, int32(fd))
+	}
+	s.state = stocking
+	l.timers.set(&s.timer, l.clock()+int64(l.proxy.dialTimeout()))
+	slot, generation := s.slot, s.backend.generation
+	src.await(domain, unix.SOCK_STREAM, func(fd int, err error) {
+		l.call(func(l *loop) { l.stocked(slot, generation, src, domain, fd, err) })
+	})
+	return true
+}
+
+func domainOf(a netip.Addr) int {
+	if a.Is4() {
+		return unix.AF_INET
+	}
+	return unix.AF_INET6
+}
+
+// stocked is called with the socket that a session waited for, which may have
+// changed its mind.
+func (l *loop) stocked(slot int32, generation uint32, src *Sockets, domain, fd int, err error) {
+	s := l.sessions.at(slot)
+	switch {
+	case s.state != stocking || s.backend.generation != generation:
+		if err == nil {
+			src.giveBack(domain, unix.SOCK_STREAM, fd)
+		}
+	case err != nil:
+		l.attemptFailed(s, err)
+		l.pick(s)
+	case !l.connect(s, int32(fd)):
+		l.pick(s)
+	}
+}
+
+// socket makes one here. The spare one is there for when no descriptor is left.
+func (l *loop) socket(domain int) (int32, unix.Errno) {
+	if domain == unix.AF_INET && l.spare >= 0 {
+		fd := l.spare
+		l.spare = -1
+		return fd, 0
+	}
+	fd, errno := sysSocket(domain)
+	if errno != 0 && l.spare >= 0 {
+		closeFD(l.spare)
+		l.spare = -1
+		fd, errno = sysSocket(domain)
+	}
+	return fd, errno
+}
+
+// connect begins to connect the session's member. It returns false if that
+// failed at once.
+func (l *loop) connect(s *session, fd int32) bool {
+	s.state = dialling
+	s.backend.open(s, &s.client, fd)
+	addr := s.member.addr()
+	l.address.set(addr, scopeOf(addr.Addr()))
+	paced := l.paced
+	if src := s.member.sockets(); src != nil {
+		paced = src.paced.Load()
+	}
+	l.proxy.dressBackend(fd, addr.Addr(), paced)
+	s.dial.begun = l.clock()
+	errno := sysConnect(fd, &l.address)
+	if errno == 0 || errno == unix.EINPROGRESS {
+		errno = l.watch(fd, s.slot<<1|1, s.backend.generation, both)
+	}
+	if errno != 0 {
+		l.attemptFailed(s, errno)
+		return false
+	}
+	l.timers.set(&s.timer, l.clock()+int64(l.proxy.dialTimeout()))
+	return true
+}
+
+// scopeOf takes zones by number. A name is looked up here; in another network
+// namespace it may mean something else.
+func scopeOf(a netip.Addr) uint32 {
+	if a.Zone() == "" {
+		return 0
+	}
+	if n, err := strconv.ParseUint(a.Zone(), 10, 32); err == nil {
+		return uint32(n)
+	}
+	if i, err := net.InterfaceByName(a.Zone()); err == nil {
+		return uint32(i.Index)
+	}
+	return 0
+}
+
+// dialled is called when connecting has ended.
+func (l *loop) dialled(s *session, what uint32) {
+	switch {
+	case what&(unix.EPOLLERR|unix.EPOLLHUP) != 0:
+		l.attemptFailed(s, socketError(s.backend.fd))
+		l.pick(s)
+		return
+	case what&unix.EPOLLOUT == 0:
+		return
+	case l.isItself(s):
+		l.attemptFailed(s, unix.ECONNREFUSED)
+		l.pick(s)
+		return
+	}
+	s.state = streaming
+	s.member.connected(time.Duration(l.clock() - s.dial.begun))
+	if d := l.proxy.IdleTimeout; d > 0 {
+		l.timers.set(&s.timer, l.clock()+int64(d))
+	} else {
+		l.timers.cancel(&s.timer)
+	}
+	s.dial = attempt{}
+	if s.client.readable {
+		l.pump(&s.client)
+	}
+	if s.state == streaming && s.backend.readable {
+		l.pump(&s.backend)
+	}
+}
+
+// firstEphemeral is the kernel's default.
+const firstEphemeral = 32768
+
+// isItself finds the sockets that the kernel has connected to themselves: where
+// nobody listens on a port that is also one for outgoing connections, this
+// happens when that very port is chosen.
+func (l *loop) isItself(s *session) bool {
+	addr := s.member.addr()
+	if addr.Port() < firstEphemeral || sysGetsockname(s.backend.fd, &l.address) != 0 {
+		return false
+	}
+	return l.address.get() == netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+}
+
+// attemptFailed gives the endpoint back.
+func (l *loop) attemptFailed(s *session, err error) {
+	m := s.member
+	s.member = nil
+	s.dial.err = fmt.Errorf("dial endpoint %s: %w", m.addr(), err)
+	if s.dial.since == 0 {
+		s.dial.since = l.clock()
+	}
+	s.state = pausing
+	l.close(&s.backend, err)
+	m.failed(err)
+	m.release()
+}
+
+// noEndpoint is called when the pool has none for the session, which then waits
+// for one, for the next round, or ends. It returns one that has become free in
+// this very moment.
+func (l *loop) noEndpoint(s *session, err error) *member {
+	d := &s.dial
+	if d.err == nil || errors.Is(err, errFull) {
+		m, waits := l.queue(s)
+		if m != nil || waits {
+			return m
+		}
+	}
+	if d.err == nil {
+		d.err = err
+	}
+	if d.since == 0 {
+		d.since = l.clock()
+	}
+	limit := l.proxy.DialRetry
+	if local(d.err) {
+		limit = max(limit, l.proxy.dialTimeout())
+	}
+	left := limit - time.Duration(l.clock()-d.since)
+	if left <= 0 {
+		l.giveUp(s)
+		return nil
+	}
+	d.pause = min(max(2*d.pause, minDialPause), maxDialPause)
+	s.state = pausing
+	l.timers.set(&s.timer, l.clock()+int64(min(d.pause, left)))
+	return nil
+}
+
+// queue lets the session wait until the pool has something for it.
+func (l *loop) queue(s *session) (m *member, waits bool) {
+	slot, generation := s.slot, s.client.generation
+	w, m, err := s.front.pool.wait(s.peer.Addr(), &s.dial.tried, func(m *member) {
+		l.call(func(l *loop) { l.given(slot, generation, m) })
+	})
+	if err != nil || m != nil {
+		return m, false
+	}
+	s.dial.waiter, s.state = w, queueing
+	l.timers.set(&s.timer, l.clock()+int64(s.front.pool.o.QueueTimeout))
+	return nil, true
+}
+
+// given is called with the endpoint that a session waited for, which may have
+// left.
+func (l *loop) given(slot int32, generation uint32, m *member) {
+	s := l.sessions.at(slot)
+	if s.state != queueing || s.client.generation != generation {
+		m.release()
+		return
+	}
+	s.dial.waiter = nil
+	if !l.use(s, m) {
+		l.pick(s)
+	}
+}
+
+// leaveQueue makes what is given from now on go back.
+func (l *loop) leaveQueue(s *session) {
+	if w := s.dial.waiter; w != nil {
+		w.cancel()
+		s.dial.waiter = nil
+	}
+}
+
+// errQueued is the error of clients for whom no endpoint became free in time.
+var errQueued = errors.New("no endpoint became free in time")
+
+// dialTimeout is called when an attempt, or a pause between two, has taken its
+// time.
+func (l *loop) dialTimeout(s *session) {
+	switch s.state {
+	case queueing:
+		l.leaveQueue(s)
+		s.dial.err = errQueued
+		l.giveUp(s)
+	case stocking, dialling:
+		l.attemptFailed(s, unix.ETIMEDOUT)
+		l.pick(s)
+	case pausing:
+		s.dial.tried = triedSet{}
+		l.pick(s)
+	}
+}
+
+// giveUp ends a session for which no endpoint could be reached.
+func (l *loop) giveUp(s *session) {
+	f, err := s.front, s.dial.err
+	if n, ok := f.dialLog.allow(); ok {
+		l.proxy.log().Warn("no endpoint can be reached", "listen", f.Addr().String(),
+			"client", s.peer.String(), "error", err, "suppressed", n)
+	}
+	l.end(s, err)
+}

@@ -1,0 +1,238 @@
+package proxy
+
+import (
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// maxBurst is how many reads one connection has before it is the others'
+	// turn.
+	maxBurst = 8
+	// bulkAfter reads in a row that took all there was room for make a
+	// direction be spliced, and as many small ones end that.
+	bulkAfter = 2
+	// smallSplice is one that copying would have done as well.
+	smallSplice = 16 << 10
+)
+
+// pending reports whether the end has not taken all that was read for it.
+func (e *end) pending() bool { return e.held != nil || e.pipe != nil }
+
+// pump forwards what comes from src until there is no more, the other end takes
+// no more, or others have waited for long enough. The session may be gone
+// afterwards.
+func (l *loop) pump(src *end) {
+	s, dst := src.s, src.other
+	for range maxBurst {
+		if dst.pending() && !l.flush(dst) {
+			return
+		}
+		if src.eof || !src.readable {
+			l.finish(src)
+			return
+		}
+		if s.failed != nil && src != s.broken {
+			return // nobody is there to take it
+		}
+		var ok bool
+		if src.splicing {
+			ok = l.splice(src)
+		} else {
+			ok = l.copy(src)
+		}
+		if !ok {
+			return
+		}
+	}
+	if !src.queued {
+		src.queued = true
+		l.again = append(l.again, src)
+	}
+}
+
+// readAgain goes on with those that had to let others pass.
+func (l *loop) readAgain() {
+	list := l.again
+	l.again = nil
+	for _, e := range list {
+		e.queued = false
+		if e.s.state == streaming {
+			l.pump(e)
+		}
+	}
+	if len(l.again) == 0 {
+		l.again = list[:0]
+	}
+}
+
+// copy reads once and writes it. It returns false when pump is to stop.
+func (l *loop) copy(src *end) bool {
+	n, errno := sysRecv(src.fd, l.buf[:])
+	if errno != 0 || n == 0 {
+		return l.readEnded(src, errno)
+	}
+	if n == bufferSize {
+		if src.bulk++; src.bulk >= bulkAfter {
+			src.splicing = true
+		}
+	} else {
+		// What comes now will be told.
+		src.bulk, src.readable = 0, src.closing
+	}
+	return l.write(src.other, l.buf[:n])
+}
+
+// write hands b to the end and keeps what it does not take.
+func (l *loop) write(dst *end, b []byte) bool {
+	if !dst.frank && !dst.fresh {
+		// The first small segment leaves at once anyway, so that a
+		// connection with one request needs no TCP_NODELAY.
+		dst.frank = true
+		setNoDelay(dst.fd)
+	}
+	dst.fresh = false
+	for len(b) > 0 {
+		n, errno := sysSend(dst.fd, b)
+		switch errno {
+		case 0:
+			dst.n += int64(n)
+			b = b[n:]
+		case unix.EINTR:
+		case unix.EAGAIN:
+			dst.held, dst.sent = l.buffers.hold(b), 0
+			return false
+		default:
+			l.writeFailed(dst, errno)
+			return false
+		}
+	}
+	return true
+}
+
+// splice reads once into a pipe and writes what it can of it.
+func (l *loop) splice(src *end) bool {
+	dst := src.other
+	p := l.pipes.get()
+	if p == nil {
+		src.splicing, src.bulk = false, 0
+		return true
+	}
+	n, errno := sysSplice(src.fd, p.w, pipeSize)
+	if errno != 0 || n == 0 {
+		l.pipes.put(p)
+		if errno == unix.EINVAL {
+			// Not a socket that can be spliced (Multipath TCP).
+			src.splicing, src.bulk = false, -128
+			return true
+		}
+		return l.readEnded(src, errno)
+	}
+	switch {
+	case n >= smallSplice:
+		src.bulk = bulkAfter
+	default:
+		if src.bulk--; src.bulk <= 0 {
+			src.splicing = false
+		}
+	}
+	if !dst.frank {
+		dst.frank = true
+		setNoDelay(dst.fd)
+	}
+	p.n, dst.pipe, dst.fresh = n, p, false
+	return l.flush(dst)
+}
+
+// flush writes what the end has not taken yet. It returns false if that is not
+// all taken now, or the session is gone.
+func (l *loop) flush(dst *end) bool {
+	for dst.pending() {
+		n, errno := dst.writePending()
+		switch errno {
+		case 0:
+			dst.n += int64(n)
+			if dst.taken(n) {
+				l.drop(dst)
+			}
+		case unix.EINTR:
+		case unix.EAGAIN:
+			return false
+		default:
+			l.writeFailed(dst, errno)
+			return false
+		}
+	}
+	return true
+}
+
+func (e *end) writePending() (int, unix.Errno) {
+	if e.pipe != nil {
+		return sysSplice(e.pipe.r, e.fd, e.pipe.n)
+	}
+	return sysSend(e.fd, e.held[e.sent:])
+}
+
+// taken reports whether nothing is pending after n bytes more.
+func (e *end) taken(n int) bool {
+	if e.pipe != nil {
+		e.pipe.n -= n
+		return e.pipe.n == 0
+	}
+	e.sent += int32(n)
+	return int(e.sent) == len(e.held)
+}
+
+// readEnded is called when reading gave no bytes. It returns false when pump is
+// to stop.
+func (l *loop) readEnded(src *end, errno unix.Errno) bool {
+	s := src.s
+	switch {
+	case errno == unix.EINTR:
+		return true
+	case errno == unix.EAGAIN:
+		src.readable = false
+		return true
+	case s.failed != nil:
+		// Either way: a socket tells the error that ended it once, then
+		// reading says end of file.
+		l.end(s, s.failed)
+		return false
+	case errno != 0:
+		l.end(s, src.trouble("read from", errno))
+		return false
+	}
+	src.eof, src.readable = true, false
+	return true
+}
+
+// finish passes the end of a direction on, once all its bytes are.
+func (l *loop) finish(src *end) {
+	dst := src.other
+	if !src.eof || dst.shut {
+		return
+	}
+	if src.shut && dst.eof {
+		// So did the other direction; closing says goodbye as well.
+		l.end(src.s, nil)
+		return
+	}
+	dst.shut = true
+	if errno := sysShutdown(dst.fd); errno != 0 {
+		l.end(src.s, dst.trouble("shut down", errno))
+	}
+}
+
+// writeFailed is called when an end takes nothing any more. What it sent before
+// is still there (an answer that refuses an upload) and is passed on first.
+func (l *loop) writeFailed(dst *end, errno unix.Errno) {
+	s := dst.s
+	l.drop(dst)
+	if s.failed != nil || dst.eof {
+		l.end(s, dst.trouble("write to", errno))
+		return
+	}
+	s.failed, s.broken = dst.trouble("write to", errno), dst
+	dst.readable = true
+	l.timers.set(&s.timer, l.clock()+int64(lastWords))
+	l.pump(dst)
+}
