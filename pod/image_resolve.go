@@ -11,6 +11,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/peapod/peapod/internal/inroot"
 	"github.com/peapod/peapod/rootfs"
 )
 
@@ -129,7 +130,7 @@ func isLink(root *os.File, file string) bool {
 		return false
 	}
 	var st unix.Stat_t
-	fd, err := openInRoot(root, file, unix.O_NOFOLLOW)
+	fd, err := inroot.Open(root, file, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
 		return false
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/peapod/peapod/internal/inroot"
 	"golang.org/x/sys/unix"
 )
 
@@ -115,12 +116,8 @@ func openSubPath(volume, subPath string) (*os.File, error) {
 		return nil, err
 	}
 	defer root.Close()
-	how := &unix.OpenHow{
-		Flags:   unix.O_PATH | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS,
-	}
 	for made := false; ; made = true {
-		fd, err := unix.Openat2(int(root.Fd()), subPath, how)
+		fd, err := inroot.OpenBeneath(root, subPath, unix.O_PATH)
 		switch {
 		case err == nil:
 			return os.NewFile(uintptr(fd), filepath.Join(volume, subPath)), nil

@@ -6,6 +6,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/peapod/peapod/internal/inroot"
 	"golang.org/x/sys/unix"
 )
 
@@ -21,7 +22,7 @@ func checkMountPath(root *os.File, c *Container, i int) error {
 	parts := strings.Split(strings.Trim(mountPath, "/"), "/")
 	for n := range parts {
 		at := "/" + path.Join(parts[:n+1]...)
-		fd, err := openInRoot(root, at, 0)
+		fd, err := inroot.Open(root, at, unix.O_PATH)
 		switch {
 		case err == nil:
 			unix.Close(fd)
@@ -40,23 +41,8 @@ func checkMountPath(root *os.File, c *Container, i int) error {
 	return nil
 }
 
-// openInRoot opens a path in an image with O_PATH.
-func openInRoot(root *os.File, file string, flags uint64) (int, error) {
-	how := &unix.OpenHow{
-		Flags:   unix.O_PATH | unix.O_CLOEXEC | flags,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	}
-	for {
-		// EAGAIN: something was renamed while a link with ".." was followed.
-		fd, err := unix.Openat2(int(root.Fd()), file, how)
-		if err != unix.EAGAIN && err != unix.EINTR {
-			return fd, err
-		}
-	}
-}
-
 func linkText(root *os.File, file string) string {
-	fd, err := openInRoot(root, file, unix.O_NOFOLLOW)
+	fd, err := inroot.Open(root, file, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
 		return "something"
 	}

@@ -4,6 +4,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/peapod/peapod/internal/inroot"
 	"github.com/peapod/peapod/internal/program"
 	"golang.org/x/sys/unix"
 )
@@ -29,15 +30,7 @@ type lateReadonly struct {
 func (b *builder) open(target string, openFlag uint64, into *program.Var) *program.Step {
 	how := openHow(openFlag|unix.O_CLOEXEC, 0)
 	return b.p.Call(unix.SYS_OPENAT2, b.root, b.p.Str(target), b.p.Bytes(how, openFlagSet(openFlag)), program.Int(openHowSize)).
-		Into(into).For("open", target)
-}
-
-// insist opens target however often that takes: EAGAIN is a rename or mount
-// anywhere on the machine while a link with ".." was followed (openat2(2)).
-func (b *builder) insist(target string, openFlag uint64, into *program.Var) {
-	again := b.p.Label()
-	b.p.Here(again)
-	b.open(target, openFlag, into).Tolerate(unix.EAGAIN).Else(again)
+		Into(into).Retry(inroot.Retries).For("open", target)
 }
 
 // target opens what is mounted on, and makes it first where it is missing: a
@@ -45,14 +38,14 @@ func (b *builder) insist(target string, openFlag uint64, into *program.Var) {
 func (b *builder) target(target string, dir bool) program.Value {
 	p := b.p
 	fd, missing, have := p.Var("target"), p.Label(), p.Label()
-	b.open(target, unix.O_PATH, fd).Tolerate(unix.ENOENT, unix.EAGAIN).Else(missing).Then(have)
+	b.open(target, unix.O_PATH, fd).Tolerate(unix.ENOENT).Else(missing).Then(have)
 	p.Here(missing)
 	if dir {
 		b.makeDirs(target)
 	} else {
 		b.makeFile(target)
 	}
-	b.insist(target, unix.O_PATH, fd)
+	b.open(target, unix.O_PATH, fd)
 	p.Here(have)
 	return fd.Value()
 }
@@ -68,7 +61,7 @@ func (b *builder) makeDirs(target string) {
 			Tolerate(unix.EEXIST).For("make directory", at)
 		if i < len(parts)-1 {
 			fd := b.p.Var("dir")
-			b.insist(at, unix.O_PATH|unix.O_DIRECTORY, fd)
+			b.open(at, unix.O_PATH|unix.O_DIRECTORY, fd)
 			parent = fd.Value()
 		}
 	}

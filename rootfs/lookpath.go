@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/peapod/peapod/internal/inroot"
 	"github.com/peapod/peapod/internal/nearest"
 	"golang.org/x/sys/unix"
 )
@@ -118,7 +119,7 @@ func (s *search) first(check func(s *search, candidate string) *LookPathError) (
 
 // executable checks that the candidate is an executable file.
 func (s *search) executable(candidate string) *LookPathError {
-	fd, err := openIn(s.root, candidate, unix.O_PATH)
+	fd, err := inroot.Open(s.root, candidate, unix.O_PATH)
 	if err != nil {
 		return s.unopened(candidate, err)
 	}
@@ -143,7 +144,7 @@ func (s *search) unopened(candidate string, err error) *LookPathError {
 	if !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR) {
 		return failure(candidate, err, "%s: %w", candidate, err)
 	}
-	fd, err := openIn(s.root, candidate, unix.O_PATH|unix.O_NOFOLLOW)
+	fd, err := inroot.Open(s.root, candidate, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
 		return errAbsent
 	}
@@ -201,7 +202,7 @@ func (s *search) notFound() *LookPathError {
 }
 
 func (s *search) exists(file string) bool {
-	fd, err := openIn(s.root, file, unix.O_PATH)
+	fd, err := inroot.Open(s.root, file, unix.O_PATH)
 	if err != nil {
 		// The root itself is always there, which ends every walk upwards.
 		return path.Clean(file) == "/"
@@ -213,7 +214,7 @@ func (s *search) exists(file string) bool {
 // names lists a directory, as far as that is useful to guess what was meant.
 func (s *search) names(dir string) []string {
 	const enough = 10_000
-	fd, err := openIn(s.root, dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	fd, err := inroot.Open(s.root, dir, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return nil
 	}
@@ -221,20 +222,6 @@ func (s *search) names(dir string) []string {
 	defer f.Close()
 	names, _ := f.Readdirnames(enough)
 	return names
-}
-
-// openIn opens a path below root, where no symbolic link leads out of it.
-func openIn(root *os.File, file string, flags uint64) (fd int, err error) {
-	how := &unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	// EAGAIN is a rename or mount anywhere on the machine during the walk of
-	// a path with ".." (openat2(2)).
-	for range 100 {
-		fd, err = unix.Openat2(int(root.Fd()), file, how)
-		if err != unix.EAGAIN && err != unix.EINTR {
-			break
-		}
-	}
-	return fd, err
 }
 
 // failure makes the error of one candidate.

@@ -10,6 +10,7 @@ import (
 	goruntime "runtime"
 	"strings"
 
+	"github.com/peapod/peapod/internal/inroot"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,7 +23,7 @@ const (
 // format checks what the kernel makes of an executable file.
 func (s *search) format(file string, depth int) *LookPathError {
 	// O_NONBLOCK: should a fifo have taken the file's place, do not wait for it.
-	fd, err := openIn(s.root, file, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY)
+	fd, err := inroot.Open(s.root, file, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY)
 	if err != nil {
 		return nil // executable without being readable; the kernel will tell
 	}

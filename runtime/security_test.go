@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -261,40 +260,5 @@ func TestEnteringIsNotTraced(t *testing.T) {
 	t.Logf("seen before their execve: %d", result.Seen)
 	for name := range result.Open {
 		t.Errorf("opened from inside: %s", name)
-	}
-}
-
-// openat2 gives EAGAIN when anybody renames or mounts while it follows "..":
-// the set-up does not fail for that.
-func TestRenamesMeanwhile(t *testing.T) {
-	s := newStage(t)
-	dir := t.TempDir()
-	write(t, dir+"/a/x", "x")
-	var stop atomic.Bool
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for !stop.Load() {
-			os.Rename(dir+"/a", dir+"/b")
-			os.Rename(dir+"/b", dir+"/a")
-		}
-	}()
-	defer func() { stop.Store(true); <-done }()
-	volume := s.volume("volume")
-	for i := range 20 {
-		link := fmt.Sprintf("link%d", i)
-		if err := os.Symlink(strings.Repeat("../etc/", 12)+"x", s.image+"/"+link); err != nil {
-			t.Fatal(err)
-		}
-		s.mount(specs.Mount{Destination: "/" + link + "/deep" + strconv.Itoa(i), Type: "bind", Source: volume})
-	}
-	if err := os.Mkdir(s.image+"/etc/x", 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(s.image+"/etc/etc", 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for range 20 {
-		s.expect("cat /etc/x/deep19/file", "from volume")
 	}
 }

@@ -46,6 +46,15 @@ call:
 	CMPQ	AX, $0xfffffffffffff001
 	JCS	ok
 	NEGQ	AX
+	CMPQ	AX, $11 // EAGAIN
+	JNE	tolerate
+	MOVL	108(R12), BX // what is left of the retries
+	TESTL	BX, BX
+	JEQ	tolerate
+	DECL	BX
+	MOVL	BX, 108(R12)
+	JMP	step
+tolerate:
 	CMPQ	AX, $127
 	JHI	fail
 	BTQ	AX, 64(R12) // the two words of tolerated numbers are one bit string

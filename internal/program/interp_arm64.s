@@ -40,6 +40,14 @@ call:
 	CMN	$4095, R0
 	BCC	ok
 	NEG	R0, R1
+	CMP	$11, R1 // EAGAIN
+	BNE	tolerate
+	MOVWU	108(R19), R9 // what is left of the retries
+	CBZ	R9, tolerate
+	SUB	$1, R9
+	MOVW	R9, 108(R19)
+	B	step
+tolerate:
 	CMP	$127, R1
 	BHI	fail
 	LSR	$6, R1, R2 // which of the two words of tolerated numbers

@@ -49,6 +49,9 @@ func (s *Step) String() string {
 	if s.onZero != nil && s.onZero != s.then {
 		notes = append(notes, fmt.Sprintf("0: %d", s.onZero.index))
 	}
+	if s.retries > 0 {
+		notes = append(notes, "EAGAIN: again")
+	}
 	if t := s.tolerated(); t != "" {
 		on := s.index + 1
 		if s.onError != nil {

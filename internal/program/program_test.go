@@ -188,6 +188,55 @@ func TestOtherErrno(t *testing.T) {
 	}
 }
 
+// A call that fails with EAGAIN is made again, but not for ever.
+func TestRetry(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	// empty is a program that reads n times what is not there yet.
+	empty := func(n uint32) (p *Program, read *Step) {
+		p = New()
+		fd := p.File(r, "pipe")
+		p.Call(unix.SYS_FCNTL, fd, Int(unix.F_SETFL), Int(unix.O_NONBLOCK))
+		p.Send(p.Message("reading"))
+		return p, p.Call(unix.SYS_READ, fd, p.Bytes(make([]byte, 8), ""), Int(1)).Retry(n).For("read", "the pipe")
+	}
+	for _, n := range []uint32{0, 1, 1000} {
+		p, _ := empty(n)
+		p.Exit(0)
+		if _, _, err := run(t, p); !errors.Is(err, unix.EAGAIN) {
+			t.Errorf("after %d retries: %v", n, err)
+		}
+		// When they are used up the error may be tolerated like any other.
+		p, read := empty(n)
+		read.Tolerate(unix.EAGAIN)
+		write(p, "on")
+		p.Exit(0)
+		if out, _, _ := run(t, p); out != "on" {
+			t.Errorf("after %d retries: %q", n, out)
+		}
+	}
+	p, _ := empty(1 << 31)
+	p.Exit(5)
+	proc, err := p.Start(&Attr{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer proc.Close()
+	if e, err := proc.Next(context.Background()); err != nil || e.Label != "reading" {
+		t.Fatal(e, err)
+	}
+	if _, err := w.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if status, err := proc.Reap(); err != nil || status.ExitStatus() != 5 {
+		t.Errorf("the reading process ended with %v, %v", status, err)
+	}
+}
+
 func TestSync(t *testing.T) {
 	p := New()
 	pid, value := p.Var("pid"), p.Sync("sync one")

@@ -17,6 +17,7 @@ type Step struct {
 	onError  *Label    // nil: the next step
 	onZero   *Label    // nil: as then
 	then     *Label    // nil: the next step
+	retries  uint32
 	op       string
 	object   string
 }
@@ -48,6 +49,14 @@ func (s *Step) Tolerate(errnos ...unix.Errno) *Step {
 // TolerateAll lets the program go on whatever errno below 128 comes.
 func (s *Step) TolerateAll() *Step {
 	s.tolerate = [2]uint64{^uint64(0), ^uint64(0)}
+	return s
+}
+
+// Retry makes the call again, up to n times, while it fails with EAGAIN: a
+// lookup below a root does where something is renamed or mounted meanwhile,
+// anywhere on the machine (openat2(2)).
+func (s *Step) Retry(n uint32) *Step {
+	s.retries = n
 	return s
 }
 
@@ -100,7 +109,7 @@ func (s *Step) encode(b []byte, address func(index int) uint64) []byte {
 	}
 	for _, word := range []uint64{
 		out, s.tolerate[0], s.tolerate[1],
-		target(s.onError, next), target(s.onZero, then), then, indirect,
+		target(s.onError, next), target(s.onZero, then), then, indirect | uint64(s.retries)<<32,
 	} {
 		b = le.AppendUint64(b, word)
 	}
