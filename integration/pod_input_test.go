@@ -97,7 +97,7 @@ func TestPodBadInput(t *testing.T) {
 		{"mount path with dots", run + `, "volumeMounts": [{"name": "v", "mountPath": "/x/../../y"}]`, volume, 1, []string{file + ":6:", "mountPath"}},
 		{"volume that is not declared", run + `, "volumeMounts": [{"name": "w", "mountPath": "/x"}]`, volume, 1, []string{file + ":6:", `"w"`}},
 		{"missing host path", run, `"volumes": [{"name": "v", "hostPath": {"path": "./nothing"}}]`, 1, []string{file + ":4:", filepath.Join(dir, "nothing")}},
-		{"unsupported field", run + `, "livenessProbe": {"tcpSocket": {"port": 1}}`, "", 1, []string{file + ":6:", "spec.containers[0].livenessProbe"}},
+		{"unsupported field", run + `, "lifecycle": {"preStop": {}}`, "", 1, []string{file + ":6:", "spec.containers[0].lifecycle"}},
 		{"restart policy", run, `"restartPolicy": "Sometimes"`, 1, []string{file + ":", "restartPolicy"}},
 		{"user that is no number", run + `, "securityContext": {"runAsUser": "web"}`, "", 1, []string{file + ":6:", "runAsUser"}},
 	} {

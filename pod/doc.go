@@ -33,6 +33,16 @@
 // /run/peapod, its logs and volumes in /var/lib/peapod. What a killed supervisor
 // left there, [Store.Remove] clears up.
 //
+// # Probes
+//
+// Containers are probed as by the kubelet: a startup probe holds the others back,
+// a liveness probe that fails has the container ended, which the restart policy
+// then treats as a failure, and a readiness probe decides about [PodStatus.Ready],
+// of whose changes [Options].Ready is told. Requests and connections are made in
+// the pod's network namespace. Redirections are not followed, and answers are
+// read up to 16 KiB of header. What an exec probe leaves in its process group
+// when its time is over is killed. A pod without probes is never woken up.
+//
 // # Manifests
 //
 // [LoadManifest] reads a file of several objects: Pods, Deployments, Services and
@@ -59,8 +69,9 @@
 // # When not to use it
 //
 // Images are directories: nothing is pulled from a registry. A pod is the whole
-// of it: there are no Deployments, no ConfigMaps and Secrets, no probes, no init
-// containers yet, and a field that is not supported is refused. Containers are
+// of it: there are no ConfigMaps and Secrets and no init containers yet, Services
+// and Deployments are read and not run, and a field that is not supported is
+// refused. Containers are
 // no boundary for hostile code that is root in them: there are no user
 // namespaces in a pod yet. For one container without a pod use package runtime.
 package pod

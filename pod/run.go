@@ -29,6 +29,9 @@ type Options struct {
 	// Event gets each end of a container, one at a time, perhaps while Output
 	// is called for another one. nil is nowhere.
 	Event func(Event)
+	// Ready gets each change of what is ready, one at a time, also during
+	// Start. nil is nowhere.
+	Ready func(Readiness)
 	// Builtin is the peapod binary, for the image builtin:demo; "" refuses
 	// that image.
 	Builtin string
@@ -88,11 +91,6 @@ func prepare(p *Pod, o *Options) (*Pod, []*Resolved, error) {
 	}
 	if err := pod.Validate(); err != nil {
 		return nil, nil, err
-	}
-	for i, c := range pod.Spec.Containers {
-		if c.LivenessProbe != nil || c.ReadinessProbe != nil || c.StartupProbe != nil {
-			return nil, nil, pod.Errorf(containerPath(i), "probes are not run yet; leave them out")
-		}
 	}
 	if os.Geteuid() != 0 {
 		return nil, nil, fmt.Errorf("%w: pods need root: run it with sudo", unix.EPERM)

@@ -37,7 +37,7 @@ type ExecAction struct {
 }
 
 // HTTPGetAction is a GET request from inside of the pod; a status from 200 to
-// 399 is success.
+// 399 is success, and no redirection is followed.
 type HTTPGetAction struct {
 	// Path with its query; "/" where absent.
 	Path string `json:"path,omitempty"`
@@ -45,7 +45,7 @@ type HTTPGetAction struct {
 	Port PortRef `json:"port"`
 	// Host is the address to connect to; "" is 127.0.0.1.
 	Host string `json:"host,omitempty"`
-	// Scheme is HTTP, or HTTPS, whose certificate is not verified.
+	// Scheme is HTTP.
 	Scheme      string       `json:"scheme,omitempty"`
 	HTTPHeaders []HTTPHeader `json:"httpHeaders,omitempty"`
 }

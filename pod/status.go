@@ -22,6 +22,10 @@ const (
 // word. Remove clears up after it.
 const ReasonLost = "SupervisorLost"
 
+// ReasonUnhealthy is the reason of a container that was ended because of a
+// liveness or startup probe, of which the message tells.
+const ReasonUnhealthy = "Unhealthy"
+
 // PodStatus is what became of a pod. Field names are those of a Kubernetes v1
 // PodStatus where that has them.
 type PodStatus struct {
@@ -34,6 +38,7 @@ type PodStatus struct {
 	DeletionTimestamp *time.Time `json:"deletionTimestamp,omitempty"`
 	// PodIP is the pod's address, where it has one of its own.
 	PodIP             string            `json:"podIP,omitempty"`
+	Conditions        []PodCondition    `json:"conditions,omitempty"`
 	ContainerStatuses []ContainerStatus `json:"containerStatuses"`
 	// ExitCode is the first failing container's, 0 when none failed; it is
 	// there when the pod has finished.
@@ -59,13 +64,18 @@ type ContainerStatus struct {
 	Name        string `json:"name"`
 	ContainerID string `json:"containerID"`
 	// Image is as in the spec, ImageID the absolute path of its root.
-	Image        string         `json:"image"`
-	ImageID      string         `json:"imageID"`
-	PID          int            `json:"pid,omitempty"`
-	RestartCount int            `json:"restartCount"`
-	Ready        bool           `json:"ready"`
-	State        ContainerState `json:"state"`
-	LastState    ContainerState `json:"lastState,omitzero"`
+	Image        string `json:"image"`
+	ImageID      string `json:"imageID"`
+	PID          int    `json:"pid,omitempty"`
+	RestartCount int    `json:"restartCount"`
+	// Started tells that it runs and its startup probe, if any, has
+	// succeeded; Ready that its readiness probe, if any, has too.
+	Started   bool           `json:"started"`
+	Ready     bool           `json:"ready"`
+	State     ContainerState `json:"state"`
+	LastState ContainerState `json:"lastState,omitzero"`
+
+	unready string // why it runs and is not ready
 }
 
 // ContainerState is one of three.
@@ -91,7 +101,7 @@ type StateTerminated struct {
 	// ExitCode is the process's, or 128 and the number of the signal.
 	ExitCode   int       `json:"exitCode"`
 	Signal     int       `json:"signal,omitempty"`
-	Reason     string    `json:"reason"` // Completed, Error, ContainerCannotRun
+	Reason     string    `json:"reason"` // Completed, Error, ContainerCannotRun, ReasonUnhealthy
 	Message    string    `json:"message,omitempty"`
 	StartedAt  time.Time `json:"startedAt,omitzero"`
 	FinishedAt time.Time `json:"finishedAt,omitzero"` // zero: nobody saw it

@@ -227,10 +227,12 @@ func (s *PodStatus) lost(rt *runtime.Runtime) {
 			continue
 		}
 		c.PID = 0
+		c.Started = false
 		if r := c.State.Running; r != nil {
 			c.State = ContainerState{Terminated: &StateTerminated{ExitCode: 137, Signal: 9, Reason: "Error", Message: s.Message, StartedAt: r.StartedAt}}
 		}
 	}
+	s.setConditions()
 }
 
 // readJSON leaves v as it is where there is no such file.

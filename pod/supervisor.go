@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,10 +37,12 @@ type Supervisor struct {
 
 	writing sync.Mutex // held while Output is called
 	telling sync.Mutex // held while Event is called
+	turning sync.Mutex // held while the status changes and Ready is called; above mu
+	over    bool       // nothing changes any more; needs turning
 
 	mu      sync.Mutex
 	status  PodStatus
-	started bool        // and its status written
+	started bool        // its status is written when it changes
 	timer   *time.Timer // of the grace period
 	failed  *Result     // the first container that failed
 }
@@ -101,11 +104,10 @@ func (s *Supervisor) start(ctx context.Context, resolved []*Resolved) (err error
 		return err
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.status.Phase = PodRunning
-	err = s.status.save(s.place.statusFile())
 	s.started = true
-	s.mu.Unlock()
-	return err
+	return s.status.save(s.place.statusFile())
 }
 
 // makeNamespaces begins to make the namespaces, for which the kernel takes most
@@ -202,6 +204,9 @@ func (s *Supervisor) supervise() {
 			status.Phase = PodFailed
 		}
 	})
+	s.turning.Lock()
+	s.over = true
+	s.turning.Unlock()
 	s.release(s.options.Keep)
 }
 
@@ -239,6 +244,12 @@ func (s *Supervisor) Stop(grace time.Duration) {
 		go s.ports.drain(grace)
 	}
 	s.stop()
+	// It is ready no more. The caller may be one who is told of that.
+	go s.update(func(status *PodStatus) {
+		if status.DeletionTimestamp == nil {
+			status.DeletionTimestamp = new(time.Now().UTC())
+		}
+	})
 }
 
 // Wait waits for the pod's end and returns how it ended.
@@ -278,15 +289,37 @@ func (s *Supervisor) result() Result {
 
 // update changes the status and tells others, once the pod has started.
 func (s *Supervisor) update(change func(*PodStatus)) {
+	s.turning.Lock()
+	defer s.turning.Unlock()
+	if s.over {
+		return
+	}
+	for _, r := range s.change(change) {
+		s.options.Ready(r)
+	}
+}
+
+// change changes the status, writes it, and returns what is to be told.
+func (s *Supervisor) change(change func(*PodStatus)) (told []Readiness) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var before PodStatus
+	if s.options.Ready != nil {
+		before = s.status
+		before.ContainerStatuses = slices.Clone(before.ContainerStatuses)
+	}
 	change(&s.status)
+	s.status.setConditions()
+	if s.options.Ready != nil {
+		told = s.status.changes(&before)
+	}
 	if !s.started {
-		return
+		return told
 	}
 	if err := s.status.save(s.place.statusFile()); err != nil {
 		s.log().Error("the pod's status cannot be written", "error", err)
 	}
+	return told
 }
 
 // fail notes a container that failed for good.

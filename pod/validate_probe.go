@@ -72,9 +72,11 @@ func (ps *problems) probe(at string, c *Container, p *Probe) {
 
 func (ps *problems) httpGet(at string, c *Container, h *HTTPGetAction) {
 	switch h.Scheme {
-	case "", "HTTP", "HTTPS":
+	case "", "HTTP":
+	case "HTTPS":
+		ps.addf(at+".scheme", "HTTPS is not supported yet; use tcpSocket, or exec with a program that speaks it")
 	default:
-		ps.oneOf(at+".scheme", h.Scheme, "HTTP", "HTTPS")
+		ps.oneOf(at+".scheme", h.Scheme, "HTTP")
 	}
 	for i := range len(h.Path) {
 		if h.Path[i] <= ' ' || h.Path[i] == 0x7f {

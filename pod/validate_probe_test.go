@@ -9,7 +9,7 @@ func TestValidateProbes(t *testing.T) {
 	const at = "p.json:6: spec.containers[0]."
 	for _, tt := range []struct{ container, want string }{
 		{`"livenessProbe": {"tcpSocket": {"port": 80}}, "readinessProbe": {"httpGet": {"port": 80}, "successThreshold": 2}, "startupProbe": {"exec": {"command": ["true"]}, "terminationGracePeriodSeconds": 1}`, ""},
-		{`"ports": [{"containerPort": 80, "name": "http"}], "livenessProbe": {"httpGet": {"port": "http", "host": "localhost", "scheme": "HTTPS", "path": "/x?y=%20", "httpHeaders": [{"name": "Host", "value": "a b"}]}}`, ""},
+		{`"ports": [{"containerPort": 80, "name": "http"}], "livenessProbe": {"httpGet": {"port": "http", "host": "localhost", "scheme": "HTTP", "path": "/x?y=%20", "httpHeaders": [{"name": "Host", "value": "a b"}]}}`, ""},
 		{`"readinessProbe": {"tcpSocket": {"port": 80, "host": "127.0.0.2"}, "periodSeconds": 0, "initialDelaySeconds": 0}`, ""},
 		{`"livenessProbe": {}`, `livenessProbe: missing: what to ask; use exec, httpGet or tcpSocket`},
 		{`"livenessProbe": {"grpc": {"port": 1}}`, `livenessProbe.grpc: not supported yet: gRPC probes; use tcpSocket, or exec with a program that speaks gRPC, or leave the field out`},
@@ -28,7 +28,8 @@ func TestValidateProbes(t *testing.T) {
 		{`"ports": [{"containerPort": 80, "name": "http"}], "livenessProbe": {"tcpSocket": {"port": "htp"}}`, `livenessProbe.tcpSocket.port: the container has no TCP port "htp"; did you mean http?`},
 		{`"livenessProbe": {"tcpSocket": {"port": 80, "host": "db"}}`, `livenessProbe.tcpSocket.host: "db" is not an IP address; leave it out for the pod itself`},
 		{`"livenessProbe": {"httpGet": {"port": 80, "host": "db"}}`, `livenessProbe.httpGet.host: "db" is not an IP address; leave it out for the pod itself; the name that the request is for goes into httpHeaders as Host`},
-		{`"livenessProbe": {"httpGet": {"port": 80, "scheme": "http"}}`, `livenessProbe.httpGet.scheme: unknown value "http"; use HTTP, HTTPS; did you mean HTTP?`},
+		{`"livenessProbe": {"httpGet": {"port": 80, "scheme": "http"}}`, `livenessProbe.httpGet.scheme: unknown value "http"; use HTTP; did you mean HTTP?`},
+		{`"livenessProbe": {"httpGet": {"port": 80, "scheme": "HTTPS"}}`, `livenessProbe.httpGet.scheme: HTTPS is not supported yet; use tcpSocket, or exec with a program that speaks it`},
 		{`"livenessProbe": {"httpGet": {"port": 80, "path": "/a b"}}`, `livenessProbe.httpGet.path: "/a b" has a blank or control character; write it as %20`},
 		{`"livenessProbe": {"httpGet": {"port": 80, "httpHeaders": [{"name": "a:", "value": "x"}, {"name": "b", "value": "x\r\ny: z"}]}}`,
 			`livenessProbe.httpGet.httpHeaders[0].name: "a:" cannot name a header field: letters, digits and '-'|livenessProbe.httpGet.httpHeaders[1].value: "x\r\ny: z" has a control character`},

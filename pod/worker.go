@@ -41,6 +41,30 @@ type instance struct {
 	started   time.Time
 	streams   sync.WaitGroup // of its output
 	readers   []*os.File
+	probes    *probing // or nil
+
+	unwell  chan struct{} // closed when a probe has given the container up
+	givenUp sync.Once
+	why     string        // it was given up, once unwell is closed
+	grace   time.Duration // that it has then
+}
+
+// giveUp has the container ended, because of a probe.
+func (in *instance) giveUp(why string, grace time.Duration) {
+	in.givenUp.Do(func() {
+		in.why, in.grace = why, grace
+		close(in.unwell)
+	})
+}
+
+// verdict is why the container was given up; "" where it was not.
+func (in *instance) verdict() string {
+	select {
+	case <-in.unwell:
+		return in.why
+	default:
+		return ""
+	}
 }
 
 func (s *Supervisor) addWorker(r *Resolved) {
@@ -61,7 +85,7 @@ func (w *worker) start(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	in := &instance{}
+	in := &instance{unwell: make(chan struct{})}
 	stdout, err := w.stream(in, "stdout")
 	if err != nil {
 		return err
@@ -86,9 +110,11 @@ func (w *worker) start(ctx context.Context) (err error) {
 	w.starts++
 	w.running = in
 	w.status(func(c *ContainerStatus) {
-		c.PID, c.Ready, c.RestartCount = in.container.Pid(), true, w.starts-1
+		c.PID, c.RestartCount = in.container.Pid(), w.starts-1
 		c.State = ContainerState{Running: &StateRunning{StartedAt: in.started}}
+		c.begin(w.resolved.Container)
 	})
+	in.probes = w.startProbes(in)
 	return nil
 }
 
@@ -132,7 +158,7 @@ func (w *worker) run() {
 		failed := terminated.ExitCode != 0 && w.s.stopping.Err() == nil
 		w.running = nil
 		w.status(func(c *ContainerStatus) {
-			c.PID, c.Ready = 0, false
+			c.PID, c.Ready, c.Started, c.unready = 0, false, false, ""
 			c.State = ContainerState{Terminated: terminated}
 		})
 		w.restart(terminated)
@@ -147,9 +173,10 @@ func (w *worker) run() {
 func (w *worker) await() *StateTerminated {
 	in := w.running
 	ended := make(chan struct{})
-	go w.end(in.container, ended)
+	go w.end(in, ended)
 	status, err := in.container.Wait(context.Background())
 	close(ended)
+	in.probes.end()
 	if err != nil {
 		w.s.log().Error("the container's end is not known", "container", w.name(), "error", err)
 		status.Code = 255
@@ -165,7 +192,10 @@ func (w *worker) await() *StateTerminated {
 	if t.ExitCode != 0 {
 		t.Reason = "Error"
 	}
-	w.s.log().Info("container ended", "container", w.name(), "status", status.String())
+	if t.Message = in.verdict(); t.Message != "" {
+		t.Reason = ReasonUnhealthy
+	}
+	w.s.log().Info("container ended", "container", w.name(), "status", status.String(), "why", t.Message)
 	return t
 }
 
@@ -210,27 +240,39 @@ func empty(r *os.File) bool {
 	return err != nil || n == 0
 }
 
-// end stops the container when the pod is to stop.
-func (w *worker) end(c *runtime.Container, ended <-chan struct{}) {
-	for _, step := range []struct {
-		when context.Context
-		sig  unix.Signal
-	}{{w.s.stopping, unix.SIGTERM}, {w.s.killing, unix.SIGKILL}} {
-		select {
-		case <-ended:
-			return
-		case <-step.when.Done():
-		}
-		if err := c.Kill(step.sig, false); err != nil && !errors.Is(err, runtime.ErrNotRunning) {
-			w.s.log().Error("the container cannot be stopped", "container", w.name(), "error", err)
-		}
+// end stops the container when the pod is to stop, or a probe has given it up.
+func (w *worker) end(in *instance, ended <-chan struct{}) {
+	var late <-chan time.Time
+	select {
+	case <-ended:
+		return
+	case <-w.s.stopping.Done():
+	case <-in.unwell:
+		timer := time.NewTimer(in.grace)
+		defer timer.Stop()
+		late = timer.C
+	}
+	w.kill(in, unix.SIGTERM)
+	select {
+	case <-ended:
+		return
+	case <-late:
+	case <-w.s.killing.Done():
+	}
+	w.kill(in, unix.SIGKILL)
+}
+
+func (w *worker) kill(in *instance, sig unix.Signal) {
+	if err := in.container.Kill(sig, false); err != nil && !errors.Is(err, runtime.ErrNotRunning) {
+		w.s.log().Error("the container cannot be stopped", "container", w.name(), "error", err)
 	}
 }
 
 // restart starts the container again if the pod's policy says so.
 func (w *worker) restart(last *StateTerminated) {
 	switch policy := w.s.pod.Spec.RestartPolicy; {
-	case w.s.stopping.Err() != nil, policy == RestartNever, policy == RestartOnFailure && last.ExitCode == 0:
+	case w.s.stopping.Err() != nil, policy == RestartNever,
+		policy == RestartOnFailure && last.ExitCode == 0 && last.Reason != ReasonUnhealthy:
 		w.event(last, false)
 		return
 	}
@@ -281,6 +323,23 @@ func (w *worker) pause(last *StateTerminated) bool {
 
 func (w *worker) status(change func(*ContainerStatus)) {
 	w.s.update(func(s *PodStatus) { change(&s.ContainerStatuses[w.index]) })
+}
+
+// started notes that the startup probe has succeeded.
+func (w *worker) started() {
+	w.status(func(c *ContainerStatus) {
+		c.Started = true
+		c.Ready, c.unready = readyAtOnce(w.resolved.Container)
+	})
+}
+
+// ready notes what the readiness probe has found.
+func (w *worker) ready(o outcome) {
+	w.status(func(c *ContainerStatus) {
+		if c.Ready, c.unready = o.ok, ""; !o.ok {
+			c.unready = foundUnready + o.why
+		}
+	})
 }
 
 // writable makes the directories that take the container's writes, anew for

@@ -156,3 +156,20 @@ func (p *Process) Signal(sig unix.Signal) error {
 	}
 	return nil
 }
+
+// SignalGroup sends sig to the process and to what it started, as far as that
+// has stayed in its process group. The error is ErrNotRunning when the process
+// has ended and was reaped: the group may be another one's by then.
+func (p *Process) SignalGroup(sig unix.Signal) error {
+	p.child.mu.Lock()
+	defer p.child.mu.Unlock()
+	if p.child.pidfd == nil || p.child.exit != nil {
+		return fmt.Errorf("signal the group of process %d: %w", p.pid, ErrNotRunning)
+	}
+	// It leads a session, and so a group, of its own; not reaped, it keeps its
+	// number from being used again.
+	if err := unix.Kill(-p.pid, sig); err != nil && err != unix.ESRCH {
+		return fmt.Errorf("signal the group of process %d: %w", p.pid, err)
+	}
+	return nil
+}

@@ -20,7 +20,10 @@ func eventText(e pod.Event, containers int) string {
 		return ""
 	}
 	text := e.Container + " " + endText(end.ExitCode)
-	if end.Message != "" {
+	switch {
+	case end.Reason == pod.ReasonUnhealthy:
+		text += ", ended because its " + end.Message
+	case end.Message != "":
 		text = fmt.Sprintf("%s cannot be started: %s", e.Container, end.Message)
 	}
 	switch {
@@ -30,6 +33,21 @@ func eventText(e pod.Event, containers int) string {
 		text += ", starts again"
 	}
 	return text
+}
+
+// readyText is what a pod in the foreground tells of a container that is probed;
+// "" is nothing: its end is an event.
+func readyText(spec *pod.Pod, r pod.Readiness) string {
+	for _, c := range spec.Spec.Containers {
+		switch {
+		case c.Name != r.Container:
+		case r.Ready && (c.ReadinessProbe != nil || c.StartupProbe != nil):
+			return c.Name + " is ready"
+		case !r.Ready && r.Message != "":
+			return c.Name + " is not ready: " + r.Message
+		}
+	}
+	return ""
 }
 
 // endText names the signal, where the status tells of one.

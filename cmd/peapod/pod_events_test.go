@@ -25,6 +25,7 @@ func TestEventText(t *testing.T) {
 		{pod.Event{Terminated: end(143, 15), Stopping: true}, 1, ""},
 		{pod.Event{Terminated: end(137, 9), Stopping: true}, 1, "a was killed"},
 		{pod.Event{Terminated: pod.StateTerminated{ExitCode: 127, Message: "why"}, Again: true, After: 4 * time.Second}, 1, "a cannot be started: why, starts again in 4s"},
+		{pod.Event{Terminated: pod.StateTerminated{ExitCode: 143, Signal: 15, Reason: pod.ReasonUnhealthy, Message: "liveness probe failed 3 times: why"}, Again: true}, 1, "a exited with status 143 (SIGTERM), ended because its liveness probe failed 3 times: why, starts again"},
 	} {
 		tt.event.Container = "a"
 		if got := eventText(tt.event, tt.containers); got != tt.want {
@@ -36,6 +37,24 @@ func TestEventText(t *testing.T) {
 	}
 	if got := resultText("p", pod.Result{}); got != "" {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestReadyText(t *testing.T) {
+	spec := &pod.Pod{Spec: pod.Spec{Containers: []pod.Container{{Name: "a", ReadinessProbe: &pod.Probe{}}, {Name: "b"}}}}
+	for _, tt := range []struct {
+		r    pod.Readiness
+		want string
+	}{
+		{pod.Readiness{Container: "a", Ready: true, PodReady: true}, "a is ready"},
+		{pod.Readiness{Container: "a", Message: "readiness probe: why"}, "a is not ready: readiness probe: why"},
+		{pod.Readiness{Container: "a"}, ""},
+		{pod.Readiness{Container: "b", Ready: true}, ""},
+		{pod.Readiness{}, ""},
+	} {
+		if got := readyText(spec, tt.r); got != tt.want {
+			t.Errorf("%+v: %q, want %q", tt.r, got, tt.want)
+		}
 	}
 }
 

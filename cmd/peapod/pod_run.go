@@ -117,6 +117,7 @@ func (p *peapod) podForeground(ctx context.Context, spec *pod.Pod, o *pod.Option
 	told := newNotes(out)
 	defer told.close()
 	o.Event = func(e pod.Event) { told.tell(eventText(e, len(names))) }
+	o.Ready = func(r pod.Readiness) { told.tell(readyText(spec, r)) }
 	starting, cancel := context.WithCancel(ctx)
 	defer cancel()
 	started := make(chan error, 1)

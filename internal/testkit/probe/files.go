@@ -98,3 +98,12 @@ func until(args []string) (string, error) {
 	}
 	return "", unix.ETIMEDOUT
 }
+
+// need ends with status 1 unless a file is there.
+func need(args []string) (string, error) {
+	if _, err := os.Stat(args[0]); err != nil {
+		fmt.Println(args[0], "is missing")
+		os.Exit(1)
+	}
+	return silent(nil)
+}

@@ -97,6 +97,7 @@ func init() {
 		"count":  count,
 		"flaky":  flaky,
 		"until":  until,
+		"need":   need,
 		// The kernel.
 		"mount":   func(a []string) (string, error) { return done(unix.Mount("x", a[0], "tmpfs", 0, "")) },
 		"ptrace":  func(a []string) (string, error) { return done(unix.PtraceAttach(number(a[0]))) },
@@ -119,6 +120,7 @@ func init() {
 		"ask":     ask,
 		"listen":  listen,
 		"serve":   serve,
+		"web":     web,
 	}
 }
 

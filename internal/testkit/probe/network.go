@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -73,6 +75,32 @@ func serve(args []string) (string, error) {
 				io.Copy(c, c)
 				fmt.Fprint(c, "bye")
 			}()
+		}
+	}()
+	return "serving", nil
+}
+
+// web answers each HTTP request with the status that the file args[1] holds, and
+// 503 while there is none.
+func web(args []string) (string, error) {
+	l, err := net.Listen("tcp", args[0])
+	if err != nil {
+		return "", err
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			var b [4096]byte
+			c.Read(b[:])
+			status, err := os.ReadFile(args[1])
+			if err != nil {
+				status = []byte("503")
+			}
+			fmt.Fprintf(c, "HTTP/1.1 %s x\r\nContent-Length: 0\r\n\r\n", strings.TrimSpace(string(status)))
+			c.Close()
 		}
 	}()
 	return "serving", nil
