@@ -7,11 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/peapod/peapod/internal/proc"
 	"github.com/peapod/peapod/internal/testkit"
 	"golang.org/x/sys/unix"
 )
@@ -37,56 +37,172 @@ func crashSpec(t testing.TB) (name, path string, port int) {
 	return name, path, port
 }
 
-// supervisorOf finds the supervisor that a command has started: its child.
-func supervisorOf(cmd *exec.Cmd) int {
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); {
-		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", cmd.Process.Pid))
-		for _, task := range tasks {
-			children, _ := os.ReadFile(task)
-			if fields := strings.Fields(string(children)); len(fields) > 0 {
-				pid, _ := strconv.Atoi(fields[0])
-				return pid
-			}
-		}
-		if cmd.ProcessState != nil {
-			return 0
+// A pod's life, as others see it. Each of these comes to be true once, when it
+// starts, or when it ends.
+type moment struct {
+	name string
+	come func(p *podTrace) bool
+}
+
+var starting = []moment{
+	{"the lock is taken", func(p *podTrace) bool { _, err := p.supervisor(); return err == nil }},
+	{"its data has a place", func(p *podTrace) bool { return p.data() }},
+	{"its volume is mounted", func(p *podTrace) bool { return p.mounted("volumes/") }},
+	{"its shared memory is mounted", func(p *podTrace) bool { return p.mounted("shm") }},
+	{"its spec is registered", func(p *podTrace) bool { return p.state("pods", p.name, "pod.json") }},
+	{"a container is registered", func(p *podTrace) bool { return p.state("containers", p.name+".a", "state.json") }},
+	{"there is a cgroup", func(p *podTrace) bool { return p.group() }},
+	{"a container's process is there", func(p *podTrace) bool { return p.state("containers", p.name+".a", "pid") }},
+	{"the other's process is there", func(p *podTrace) bool { return p.state("containers", p.name+".b", "pid") }},
+	{"it runs", func(p *podTrace) bool { return p.state("pods", p.name, "status.json") }},
+}
+
+var ending = []moment{
+	{"it is asked to stop", func(p *podTrace) bool { return p.state("pods", p.name, "stop.json") }},
+	{"a container has gone", func(p *podTrace) bool {
+		return !p.state("containers", p.name+".a") || !p.state("containers", p.name+".b")
+	}},
+	{"both have gone", func(p *podTrace) bool {
+		return !p.state("containers", p.name+".a") && !p.state("containers", p.name+".b")
+	}},
+	{"its end is registered", func(p *podTrace) bool { return strings.Contains(p.status(), "finishTime") }},
+	{"its cgroup has gone", func(p *podTrace) bool { return !p.group() }},
+	{"its shared memory is unmounted", func(p *podTrace) bool { return !p.mounted("shm") }},
+}
+
+var removing = []moment{
+	{"its volume is unmounted", func(p *podTrace) bool { return !p.mounted("volumes/") }},
+	{"its data has gone", func(p *podTrace) bool { return !p.data() }},
+}
+
+// podTrace is what is seen of a pod from outside, without a command.
+type podTrace struct{ name string }
+
+func (p *podTrace) state(path ...string) bool {
+	_, err := os.Lstat(filepath.Join(append([]string{testkit.Scratch(), "state"}, path...)...))
+	return err == nil
+}
+
+func (p *podTrace) data() bool {
+	found, _ := filepath.Glob(filepath.Join(testkit.Scratch(), "data/pods", p.name+".*"))
+	return len(found) > 0
+}
+
+// group tells whether the pod has a cgroup in any hierarchy.
+func (p *podTrace) group() bool {
+	one, _ := filepath.Glob("/sys/fs/cgroup/peapod/" + p.name + ".*")
+	others, _ := filepath.Glob("/sys/fs/cgroup/*/peapod/" + p.name + ".*")
+	return len(one)+len(others) > 0
+}
+
+func (p *podTrace) mounted(what string) bool {
+	table, _ := os.ReadFile("/proc/self/mountinfo")
+	for line := range strings.Lines(string(table)) {
+		_, below, found := strings.Cut(line, "pods/"+p.name)
+		if _, rest, _ := strings.Cut(below, "/"); found && strings.HasPrefix(rest, what) {
+			return true
 		}
 	}
-	return 0
+	return false
+}
+
+func (p *podTrace) status() string {
+	text, _ := os.ReadFile(filepath.Join(testkit.Scratch(), "state/pods", p.name, "status.json"))
+	return string(text)
+}
+
+// supervisor is the process that has signed the lock.
+func (p *podTrace) supervisor() (proc.ID, error) {
+	text, err := os.ReadFile(filepath.Join(testkit.Scratch(), "state/pods", p.name, "lock"))
+	if err != nil {
+		return proc.ID{}, err
+	}
+	return proc.Parse(text)
+}
+
+// run starts the pod and waits until its containers heed signals.
+func (p *podTrace) run(t testing.TB, path string) {
+	t.Helper()
+	peapod(t, "pod", "run", "-d", path).ok()
+	testkit.Eventually(t, "both containers are ready", func() bool {
+		logs, _ := filepath.Glob(filepath.Join(testkit.Scratch(), "data/pods", p.name+".*", "logs/*.log"))
+		ready := 0
+		for _, log := range logs {
+			if text, _ := os.ReadFile(log); strings.Contains(string(text), "ready") {
+				ready++
+			}
+		}
+		return ready == 2
+	})
+}
+
+// killAt looks without a pause until a moment has come and kills a process then.
+// It tells whether that still ran, and which later moments had come.
+func (p *podTrace) killAt(t testing.TB, all []moment, i int, pid func() int) bool {
+	t.Helper()
+	for end := time.Now().Add(testkit.Patience); !all[i].come(p); {
+		if time.Now().After(end) {
+			t.Fatalf("it never came that %s", all[i].name)
+		}
+	}
+	if err := unix.Kill(pid(), unix.SIGKILL); err == unix.ESRCH {
+		return false
+	} else if err != nil {
+		t.Fatalf("when %s: %v", all[i].name, err)
+	}
+	for _, later := range all[i+1:] {
+		if later.come(p) {
+			t.Logf("by then also: %s", later.name)
+		}
+	}
+	return true
+}
+
+// atEach tries for each moment to kill what leads to it, until that was hit:
+// some are the last before the process ends by itself.
+func atEach(t *testing.T, all []moment, kill func(t *testing.T, p *podTrace, path string, i int) bool) {
+	for i, m := range all {
+		t.Run(m.name, func(t *testing.T) {
+			for hit, tries := false, 0; !hit; tries++ {
+				if tries == 10 {
+					t.Fatal("it always ended before it could be killed")
+				}
+				name, path, port := crashSpec(t)
+				hit = kill(t, &podTrace{name}, path, i)
+				clear(t, name, port)
+			}
+		})
+	}
 }
 
 // Whenever the supervisor is killed, pod rm -f removes everything.
-func TestSupervisorKilled(t *testing.T) {
-	const points = 12 // 0 to 33 ms after its start, which takes about 20
-	for i := range points {
-		t.Run(fmt.Sprintf("starting %d ms", 3*i), func(t *testing.T) {
-			name, path, port := crashSpec(t)
-			cmd := command(t, "pod", "run", "-d", path)
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			pid := supervisorOf(cmd)
-			time.Sleep(time.Duration(3*i) * time.Millisecond)
-			if pid > 0 {
-				unix.Kill(pid, unix.SIGKILL)
-			}
-			cmd.Wait()
-			clear(t, name, port)
-		})
-	}
-	for i := range 6 {
-		t.Run(fmt.Sprintf("stopping %d ms", 4*i), func(t *testing.T) {
-			name, path, port := crashSpec(t)
-			peapod(t, "pod", "run", "-d", path).ok()
-			pid := supervisorPID(t, name)
-			if i > 0 {
-				unix.Kill(pid, unix.SIGTERM)
-			}
-			time.Sleep(time.Duration(4*(i-1)) * time.Millisecond)
-			unix.Kill(pid, unix.SIGKILL)
-			clear(t, name, port)
-		})
-	}
+func TestKilledWhileStarting(t *testing.T) {
+	atEach(t, starting, func(t *testing.T, p *podTrace, path string, i int) bool {
+		r := begin(t, command(t, "pod", "run", "-d", path))
+		defer r.status()
+		return p.killAt(t, starting, i, func() int { id, _ := p.supervisor(); return id.PID })
+	})
+}
+
+func TestKilledWhileEnding(t *testing.T) {
+	atEach(t, ending, func(t *testing.T, p *podTrace, path string, i int) bool {
+		p.run(t, path)
+		pid := supervisorPID(t, p.name)
+		r := begin(t, command(t, "pod", "stop", p.name))
+		defer r.status()
+		return p.killAt(t, ending, i, func() int { return pid })
+	})
+}
+
+// Whenever a removal is killed, another one removes the rest.
+func TestRemovalKilled(t *testing.T) {
+	atEach(t, removing, func(t *testing.T, p *podTrace, path string, i int) bool {
+		p.run(t, path)
+		peapod(t, "pod", "stop", p.name).ok()
+		r := begin(t, command(t, "pod", "rm", p.name))
+		defer r.status()
+		return p.killAt(t, removing, i, func() int { return r.cmd.Process.Pid })
+	})
 }
 
 func supervisorPID(t testing.TB, name string) int {
