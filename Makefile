@@ -1,4 +1,4 @@
-# Everything there is to do here: build, demo, test, lint, bench, install.
+# Everything there is to do here: build, demo, test, lint, bench, bench-proxy, install.
 
 PREFIX  ?= /usr/local
 DESTDIR ?=
@@ -18,7 +18,7 @@ export GOFLAGS += -buildvcs=false
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build demo test lint bench install
+.PHONY: build demo test lint bench bench-proxy install
 .DEFAULT_GOAL := build
 
 build:
@@ -46,6 +46,9 @@ lint:
 
 bench: build
 	$(SUDO) $(GO) run ./integration/bench
+
+bench-proxy: build
+	$(SUDO) $(GO) run ./integration/benchproxy -write
 
 install: build
 	install -D -m 755 bin/peapod $(DESTDIR)$(PREFIX)/bin/peapod

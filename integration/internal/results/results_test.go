@@ -22,6 +22,7 @@ func tables() []Table {
 			{Name: "peapod, elsewhere", Runs: []float64{50000}, Base: "peapod", Bar: 0.95},
 			{Name: "nginx", Runs: []float64{50000}},
 			{Name: "slow", Runs: []float64{999}, Limit: 1000},
+			{Name: "both", Runs: []float64{60000}, Bar: 1.2, Limit: 60001},
 		}},
 	}
 }
@@ -38,6 +39,7 @@ func TestMarkdown(t *testing.T) {
 		"| peapod | 55,000 /s | 55,000 /s to 55,000 /s | 1 | 1.10 | ≥ 1.10 | met |\n",
 		"| peapod, elsewhere | 50,000 /s | 50,000 /s to 50,000 /s | 1 | 0.91 of peapod | ≥ 0.95 | **not met** |\n",
 		"| slow | 999 /s | 999 /s to 999 /s | 1 | 0.02 | ≥ 1,000 /s | **not met** |\n",
+		"| both | 60,000 /s | 60,000 /s to 60,000 /s | 1 | 1.20 | ≥ 1.20 and ≥ 60,001 /s | **not met** |\n",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the page has no %q:\n%s", want, b.String())

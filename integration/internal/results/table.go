@@ -68,20 +68,25 @@ func (t *Table) Markdown(b *strings.Builder) {
 	b.WriteString("\n")
 }
 
-// verdict returns the row's bar and whether it is met, both "" without one.
+// verdict returns the row's bars and whether they are met, both "" without one.
 func (t *Table) verdict(r *Row) (bar, met string) {
 	sign := "≤ "
 	if t.More {
 		sign = "≥ "
 	}
-	meets := func(value, bar float64) string { return Verdict(value == bar || (value > bar) == t.More) }
-	switch got := t.Ratio(r); {
-	case r.Limit > 0:
-		return sign + t.Unit.Format(r.Limit), meets(Median(r.Runs), r.Limit)
-	case r.Bar > 0 && got > 0:
-		return fmt.Sprintf("%s%.2f", sign, r.Bar), meets(got, r.Bar)
+	meets := func(value, bar float64) bool { return value == bar || (value > bar) == t.More }
+	var bars []string
+	all := true
+	if got := t.Ratio(r); r.Bar > 0 && got > 0 {
+		bars, all = append(bars, fmt.Sprintf("%s%.2f", sign, r.Bar)), meets(got, r.Bar)
 	}
-	return "", ""
+	if r.Limit > 0 {
+		bars, all = append(bars, sign+t.Unit.Format(r.Limit)), all && meets(Median(r.Runs), r.Limit)
+	}
+	if len(bars) == 0 {
+		return "", ""
+	}
+	return strings.Join(bars, " and "), Verdict(all)
 }
 
 func (t *Table) hasBase() bool {
