@@ -30,8 +30,9 @@ const (
 	UDP = unix.IPPROTO_UDP
 )
 
-// maxEntries of a table: each address, port and protocol is one.
-const maxEntries = 1 << 16
+// maxEntries of a table: each address, port and protocol is one. The kernel
+// takes 16 bytes for each from the beginning.
+const maxEntries = 1 << 13
 
 // Table is of one network namespace.
 type Table struct {
