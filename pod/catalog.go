@@ -333,3 +333,11 @@ func (c *catalog) leading(pods []string) (names []string) {
 	}
 	return names
 }
+
+// has tells whether a pod is there that is supervised as state says.
+func (c *catalog) has(name string, state podState) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.pods[name]
+	return p != nil && p.state.supervisor == state.supervisor && p.state.netns == state.netns
+}

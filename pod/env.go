@@ -96,7 +96,7 @@ func (e *environ) lines() []string {
 // value, and the variables of the image are not seen. Field is the container's
 // path, for errors.
 func (p *Pod) variables(c *Container, field string) (*environ, error) {
-	e := newEnviron(nil)
+	e := newEnviron(p.serviceEnv)
 	for i := range c.Env {
 		v := &c.Env[i]
 		at := fmt.Sprintf("%s.env[%d]", field, i)

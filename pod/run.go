@@ -70,7 +70,7 @@ func Run(ctx context.Context, p *Pod, o *Options) (Result, error) {
 
 // prepare applies the options to a copy of the spec and looks at everything
 // that the spec refers to.
-func prepare(p *Pod, o *Options) (*Pod, []*Resolved, error) {
+func prepare(p *Pod, o *Options) (_ *Pod, _ []*Resolved, err error) {
 	pod := *p
 	pod.Spec.Containers = append([]Container(nil), p.Spec.Containers...)
 	if o.Name != "" {
@@ -97,6 +97,11 @@ func prepare(p *Pod, o *Options) (*Pod, []*Resolved, error) {
 	}
 	if err := runtime.CheckHost(); err != nil {
 		return nil, nil, err
+	}
+	if links := pod.Spec.EnableServiceLinks; links == nil || *links {
+		if pod.serviceEnv, err = o.Store.serviceEnv(); err != nil {
+			return nil, nil, err
+		}
 	}
 	resolved, err := pod.Resolve()
 	if err != nil {

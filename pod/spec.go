@@ -14,7 +14,8 @@ type Pod struct {
 	// paths) start from; "" is the working directory.
 	Dir string `json:"-"`
 
-	source *source
+	source     *source
+	serviceEnv []string // NAME=value, before the spec's own
 }
 
 // Status is accepted when empty, as kubectl writes it into manifests.
@@ -44,6 +45,9 @@ type Spec struct {
 	SecurityContext               *PodSecurityContext `json:"securityContext,omitempty"`
 	NodeSelector                  map[string]string   `json:"nodeSelector,omitempty"`
 	OS                            *OS                 `json:"os,omitempty"`
+	// EnableServiceLinks gives containers the variables of the services that
+	// there are when the pod starts; true where absent.
+	EnableServiceLinks *bool `json:"enableServiceLinks,omitempty"`
 }
 
 // OS is the operating system that the pod is for: linux.

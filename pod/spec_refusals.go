@@ -62,7 +62,6 @@ func (Spec) Refusals() map[string]strict.Refusal {
 		"automountServiceAccountToken": unless("false", never("there is no API server whose token could be mounted")),
 		"dnsConfig":                    later("resolv.conf is the image's"),
 		"dnsPolicy":                    unless("ClusterFirst", later("resolv.conf is the image's")),
-		"enableServiceLinks":           unless("false", later("variables for services")),
 		"ephemeralContainers":          later("containers that are added to a running pod"),
 		"hostAliases":                  later("/etc/hosts is the image's"),
 		"hostIPC":                      unless("false", later("each pod has its own ipc namespace")),

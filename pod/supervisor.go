@@ -23,6 +23,7 @@ type Supervisor struct {
 	place   place
 	lock    *os.File
 	set     *namespaces.Set
+	hub     *hub // or nil
 	ports   *forwarding
 	volumes map[string]string
 	workers []*worker
@@ -88,10 +89,12 @@ func (s *Supervisor) start(ctx context.Context, resolved []*Resolved) (err error
 	if err = errors.Join(err, made()); err != nil {
 		return err
 	}
-	s.ports.open(s.set.File(namespaces.Network))
+	netns := s.set.File(namespaces.Network)
+	s.ports.open(netns)
+	s.hub.attach(s.place.name, netns)
 
 	s.status = PodStatus{Phase: PodPending, StartTime: time.Now().UTC(), Supervisor: SupervisorStatus{
-		PID: os.Getpid(), Log: s.ownLogPath(), Logs: s.place.logs(),
+		PID: os.Getpid(), Netns: int(netns.Fd()), Log: s.ownLogPath(), Logs: s.place.logs(),
 	}}
 	for _, r := range resolved {
 		s.addWorker(r)
@@ -125,6 +128,9 @@ func (s *Supervisor) makeNamespaces() (wait func() error) {
 // makeRest makes what the containers need beside the namespaces.
 func (s *Supervisor) makeRest() (err error) {
 	if err := s.makeData(); err != nil {
+		return err
+	}
+	if s.hub, err = s.store.joinHub(); err != nil {
 		return err
 	}
 	if s.ports, err = s.forward(); err != nil {
@@ -238,6 +244,8 @@ func (s *Supervisor) Stop(grace time.Duration) {
 	}
 	if s.timer != nil {
 		s.timer.Stop()
+	} else {
+		s.leaveServices()
 	}
 	s.timer = time.AfterFunc(grace, s.kill)
 	if s.ports != nil {
@@ -245,11 +253,16 @@ func (s *Supervisor) Stop(grace time.Duration) {
 	}
 	s.stop()
 	// It is ready no more. The caller may be one who is told of that.
-	go s.update(func(status *PodStatus) {
-		if status.DeletionTimestamp == nil {
-			status.DeletionTimestamp = new(time.Now().UTC())
-		}
-	})
+	go s.update(func(*PodStatus) {})
+}
+
+// leaveServices lets services lead no more connections to the pod. mu is held.
+func (s *Supervisor) leaveServices() {
+	now := time.Now().UTC()
+	s.status.DeletionTimestamp = &now
+	if s.started {
+		s.saveStatus()
+	}
 }
 
 // Wait waits for the pod's end and returns how it ended.
@@ -316,10 +329,15 @@ func (s *Supervisor) change(change func(*PodStatus)) (told []Readiness) {
 	if !s.started {
 		return told
 	}
+	s.saveStatus()
+	return told
+}
+
+// saveStatus lets others see the status. mu is held.
+func (s *Supervisor) saveStatus() {
 	if err := s.status.save(s.place.statusFile()); err != nil {
 		s.log().Error("the pod's status cannot be written", "error", err)
 	}
-	return told
 }
 
 // fail notes a container that failed for good.
@@ -341,6 +359,10 @@ func (s *Supervisor) release(keep bool) {
 	s.mu.Unlock()
 	s.stop()
 	s.kill()
+	if s.hub != nil {
+		s.hub.detach(s.place.name)
+		s.hub.leave()
+	}
 	if s.set != nil {
 		s.set.Close()
 	}

@@ -44,6 +44,7 @@ func (p *peapod) main(ctx context.Context, args []string) error {
 	c, err := cli.Parse(p.program(), args)
 	p.path = c.Path
 	if err != nil {
+		p.globals(c) // engines read the reason in the log
 		return err
 	}
 	switch {

@@ -1,0 +1,318 @@
+package pod
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/peapod/peapod/proxy"
+)
+
+// hub forwards connections to the services of a store, for the pods that this
+// process supervises and, of the services that it has registered, for the host.
+// There is one in a process for each store, while it has pods there.
+type hub struct {
+	store   *Store
+	catalog *catalog
+	users   int // guarded by hubs.mu
+
+	mu       sync.Mutex
+	closed   bool
+	proxies  map[connectionOptions]*proxy.Proxy
+	services map[string]*hubService
+	spaces   map[string]*space // by the pod's name; "" is the host's
+	reaches  map[string]*reach // by the pod's name
+}
+
+// connectionOptions are those that a proxy has for all of its connections.
+type connectionOptions struct {
+	idleTimeout, keepAlive time.Duration
+}
+
+// hubService is a service that is forwarded to.
+type hubService struct {
+	record *ServiceRecord
+	ports  []*hubPort
+	env    []string
+}
+
+// hubPort is one of a service's ports.
+type hubPort struct {
+	service *hubService
+	port    ServicePort
+	pool    *proxy.Pool
+	proxy   *proxy.Proxy
+	waits   bool // connections wait for a pod
+	open    bool // connections arrive
+}
+
+var hubs = struct {
+	mu   sync.Mutex
+	list map[string]*hub // by the store's root
+}{list: map[string]*hub{}}
+
+// joinHub returns the hub of the store. The caller leaves it again.
+func (s *Store) joinHub() (*hub, error) {
+	hubs.mu.Lock()
+	defer hubs.mu.Unlock()
+	h := hubs.list[s.root()]
+	if h == nil {
+		h = &hub{
+			store: s, proxies: map[connectionOptions]*proxy.Proxy{}, services: map[string]*hubService{},
+			spaces: map[string]*space{}, reaches: map[string]*reach{},
+		}
+		// Nothing may change before what is there is known.
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		var err error
+		if h.catalog, err = s.openCatalog(h.follow); err != nil {
+			return nil, err
+		}
+		h.update(change{all: true})
+		hubs.list[s.root()] = h
+	}
+	h.users++
+	return h, nil
+}
+
+// leave gives the hub up; with its last user it goes.
+func (h *hub) leave() {
+	hubs.mu.Lock()
+	h.users--
+	last := h.users == 0
+	if last {
+		delete(hubs.list, h.store.root())
+	}
+	hubs.mu.Unlock()
+	if !last {
+		return
+	}
+	h.catalog.close()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
+	for _, p := range h.proxies {
+		p.Close()
+	}
+	for _, r := range h.reaches {
+		r.close()
+	}
+}
+
+// follow is called with what has changed in the catalog.
+func (h *hub) follow(what change) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.closed {
+		h.update(what)
+	}
+}
+
+// update brings everything in line with the catalog. mu is held.
+func (h *hub) update(what change) {
+	names := what.services
+	switch {
+	case what.all:
+		for _, r := range h.catalog.all() {
+			names = append(names, r.Service.Metadata.Name)
+		}
+		for name := range h.services {
+			names = append(names, name)
+		}
+	case len(what.pods) > 0:
+		names = append(names, h.catalog.leading(what.pods)...)
+	}
+	for _, name := range names {
+		h.updateService(name)
+	}
+	if what.all || len(what.pods) > 0 {
+		h.sweepReaches()
+	}
+}
+
+func (h *hub) updateService(name string) {
+	r, have := h.catalog.service(name), h.services[name]
+	if have != nil && r != have.record {
+		h.removeService(have)
+		have = nil
+	}
+	if r == nil {
+		return
+	}
+	if have == nil {
+		if have = h.addService(r); have == nil {
+			return
+		}
+	}
+	for _, p := range have.ports {
+		list := h.endpoints(have.record, p.port)
+		p.pool.Set(list)
+		p.open = len(list) > 0 || p.waits
+		for _, sp := range h.spaces {
+			if err := sp.lead(p); err != nil {
+				h.store.log().Error("a service cannot be reached", "service", name, "port", p.port.Port, "error", err)
+			}
+		}
+	}
+}
+
+// addService begins to forward to a service, in all namespaces.
+func (h *hub) addService(r *ServiceRecord) *hubService {
+	o, err := r.Service.Options()
+	if err != nil {
+		h.store.log().Error("a service is not forwarded to", "service", r.Service.Metadata.Name, "error", err)
+		return nil
+	}
+	s := &hubService{record: r, env: serviceVariables(r.Service)}
+	for _, port := range r.Service.Spec.Ports {
+		if _, ok := r.Service.address(); !ok || orTCP(port.Protocol) != "TCP" {
+			continue
+		}
+		s.ports = append(s.ports, &hubPort{service: s, port: port, proxy: h.proxy(o), waits: o.Queue > 0, pool: proxy.NewPool(poolOptions(r.Service, o))})
+	}
+	h.services[r.Service.Metadata.Name] = s
+	for _, sp := range h.spaces {
+		sp.open(s)
+	}
+	return s
+}
+
+// removeService takes no more connections to a service. Those that are open go
+// on.
+func (h *hub) removeService(s *hubService) {
+	delete(h.services, s.record.Service.Metadata.Name)
+	for _, sp := range h.spaces {
+		sp.shut(s)
+	}
+	for _, p := range s.ports {
+		p.pool.Set(nil)
+	}
+}
+
+// proxy is the one whose connections have these options.
+func (h *hub) proxy(o ServiceOptions) *proxy.Proxy {
+	key := connectionOptions{o.IdleTimeout, o.KeepAlive}
+	p := h.proxies[key]
+	if p == nil {
+		p = &proxy.Proxy{IdleTimeout: o.IdleTimeout, KeepAlive: o.KeepAlive, DialRetry: dialRetry, Log: h.store.Log}
+		h.proxies[key] = p
+	}
+	return p
+}
+
+func poolOptions(s *Service, o ServiceOptions) proxy.PoolOptions {
+	policies := map[Balance]proxy.Policy{BalanceRoundRobin: proxy.RoundRobin, BalanceSourceHash: proxy.SourceHash}
+	return proxy.PoolOptions{
+		Policy: policies[o.Balance], Affinity: s.Affinity(), SlowStart: o.SlowStart, MaxConns: o.MaxConnections, Queue: o.Queue,
+	}
+}
+
+// address is where the service is reached from everywhere; a headless service
+// and one that stands for another name have none.
+func (s *Service) address() (netip.Addr, bool) {
+	ip, err := netip.ParseAddr(s.Spec.ClusterIP)
+	return ip, err == nil && s.Spec.Type != ServiceExternalName
+}
+
+// endpoints are where a service's port leads to now.
+func (h *hub) endpoints(r *ServiceRecord, port ServicePort) (list []proxy.Endpoint) {
+	if r.Endpoints != nil {
+		return r.Endpoints.endpoints(r.Service, port)
+	}
+	for _, p := range h.catalog.selected(r.Service) {
+		if p.state.ending || !p.state.ready && !r.Service.Spec.PublishNotReadyAddresses {
+			continue
+		}
+		number, ok := p.pod.Port(port.TargetPort, port.Protocol)
+		if !ok {
+			h.store.log().Warn("a pod has no such port", "service", r.Service.Metadata.Name, "pod", p.pod.Metadata.Name, "port", port.TargetPort.String())
+			continue
+		}
+		reach, err := h.reach(p)
+		if err != nil {
+			h.store.log().Warn("a pod is not reached", "service", r.Service.Metadata.Name, "pod", p.pod.Metadata.Name, "error", err)
+			continue
+		}
+		list = append(list, proxy.Endpoint{
+			ID:   fmt.Sprintf("%s/%d", p.pod.Metadata.Name, p.state.supervisor),
+			Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(number)), Sockets: reach.sockets,
+		})
+	}
+	return list
+}
+
+// endpoints are those by hand for a port of their service. Their addresses are
+// the host's.
+func (e *Endpoints) endpoints(s *Service, port ServicePort) (list []proxy.Endpoint) {
+	for _, subset := range e.Subsets {
+		for _, p := range subset.Ports {
+			if p.Name != port.Name || orTCP(p.Protocol) != orTCP(port.Protocol) {
+				continue
+			}
+			addresses := subset.Addresses
+			if s.Spec.PublishNotReadyAddresses {
+				addresses = append(addresses[:len(addresses):len(addresses)], subset.NotReadyAddresses...)
+			}
+			for _, a := range addresses {
+				if ip, err := netip.ParseAddr(a.IP); err == nil {
+					addr := netip.AddrPortFrom(ip, uint16(p.Port))
+					list = append(list, proxy.Endpoint{ID: addr.String(), Addr: addr})
+				}
+			}
+		}
+	}
+	return list
+}
+
+// attach lets the services be reached from a network namespace: of a pod, or
+// with the name "" the host's.
+func (h *hub) attach(name string, netns *os.File) *space {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	sp := newSpace(h, netns, name == "")
+	h.spaces[name] = sp
+	for _, s := range h.services {
+		sp.open(s)
+	}
+	return sp
+}
+
+// detach ends what attach began.
+func (h *hub) detach(name string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if sp := h.spaces[name]; sp != nil {
+		delete(h.spaces, name)
+		sp.close()
+	}
+	if r := h.reaches[name]; r != nil {
+		delete(h.reaches, name)
+		r.close()
+	}
+}
+
+// await returns when a service of this process is known, and the host can reach
+// it; the error is the context's.
+func (h *hub) await(ctx context.Context, names []string) error {
+	for {
+		h.mu.Lock()
+		missing := 0
+		for _, name := range names {
+			if h.services[name] == nil {
+				missing++
+			}
+		}
+		h.mu.Unlock()
+		if missing == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(time.Millisecond):
+		}
+	}
+}

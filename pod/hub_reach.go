@@ -1,0 +1,79 @@
+package pod
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/peapod/peapod/namespaces"
+	"github.com/peapod/peapod/proxy"
+)
+
+// reach is how connections get into a pod: by sockets of its network namespace.
+type reach struct {
+	state   podState // which supervisor's pod it is
+	netns   *os.File
+	sockets *proxy.Sockets
+}
+
+func (r *reach) close() {
+	r.sockets.Close()
+	r.netns.Close()
+}
+
+// reach returns the way into a pod. mu is held.
+func (h *hub) reach(p *catalogPod) (*reach, error) {
+	name := p.pod.Metadata.Name
+	if r := h.reaches[name]; r != nil {
+		if r.state.supervisor == p.state.supervisor && r.state.netns == p.state.netns {
+			return r, nil
+		}
+		delete(h.reaches, name)
+		r.close()
+	}
+	netns, err := h.openNetns(name, p.state)
+	if err != nil {
+		return nil, err
+	}
+	r := &reach{state: p.state, netns: netns, sockets: &proxy.Sockets{Make: func(domain, typ, n int) ([]int, error) {
+		return namespaces.Sockets(netns, domain, typ, 0, n)
+	}}}
+	h.reaches[name] = r
+	return r, nil
+}
+
+// openNetns opens the network namespace of a pod, which its supervisor has open.
+func (h *hub) openNetns(name string, state podState) (*os.File, error) {
+	if state.netns == 0 {
+		return nil, fmt.Errorf("its supervisor does not say which network namespace it has")
+	}
+	path := filepath.Join("/proc", strconv.Itoa(state.supervisor), "fd", strconv.Itoa(state.netns))
+	f, err := namespaces.Open(namespaces.Network, path)
+	if err != nil {
+		return nil, err
+	}
+	// The number of a process that died may be another's by now.
+	p, err := h.store.place(name)
+	if err == nil {
+		var running bool
+		if running, err = p.supervised(); err == nil && !running {
+			err = fmt.Errorf("its supervisor has gone")
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// sweepReaches gives up the ways into pods that have gone. mu is held.
+func (h *hub) sweepReaches() {
+	for name, r := range h.reaches {
+		if !h.catalog.has(name, r.state) {
+			delete(h.reaches, name)
+			r.close()
+		}
+	}
+}
