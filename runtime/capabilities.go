@@ -77,6 +77,53 @@ func capList(set uint64) string {
 	return strings.Join(names, ", ")
 }
 
+// all are the capabilities that are in any of the sets.
+func (c capabilities) all() uint64 {
+	return c.bounding | c.effective | c.permitted | c.inheritable | c.ambient
+}
+
+// within leaves out what is not in set.
+func (c capabilities) within(set uint64) capabilities {
+	return capabilities{c.bounding & set, c.effective & set, c.permitted & set, c.inheritable & set, c.ambient & set}
+}
+
+// available returns those capabilities of set that the calling thread can pass
+// on: what root executes has what is in its bounding set, but under
+// no_new_privs nothing that it has not itself.
+func available(set uint64) uint64 {
+	passed := ^uint64(0)
+	if on, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0); err == nil && on == 1 {
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var data [2]unix.CapUserData
+		if unix.Capget(&header, &data[0]) == nil {
+			passed = uint64(data[0].Permitted) | uint64(data[1].Permitted)<<32
+		}
+	}
+	for i := range capNames {
+		if set>>i&1 == 0 {
+			continue
+		}
+		// A capability that the kernel does not know is an error.
+		if has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(i), 0, 0, 0); err != nil || has == 0 {
+			passed &^= 1 << i
+		}
+	}
+	return set & passed
+}
+
+// passOn leaves out the capabilities that the caller cannot pass on, with a line
+// in the log, as runc does: capset(2) would refuse all of them. In a user
+// namespace of its own a process has them all.
+func (r *Runtime) passOn(c capabilities, id string) capabilities {
+	all := c.all()
+	have := available(all)
+	if have == all {
+		return c
+	}
+	r.log().Warn("capabilities are left out, which this process has not itself", "id", id, "capabilities", capList(all&^have))
+	return c.within(have)
+}
+
 // bound appends the steps that drop what the bounding set lacks.
 func (c capabilities) bound(p *program.Program) {
 	for i, name := range capNames {

@@ -64,6 +64,9 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 		return nil, err
 	}
 	defer p.members.close()
+	if !p.members.user() {
+		p.id.caps = r.passOn(p.id.caps, id)
+	}
 
 	nursery, err := r.nursery(p.members, o.KillWithParent)
 	if err != nil {

@@ -68,6 +68,9 @@ func (c *Container) exec(ctx context.Context, o *ExecOptions) (proc *Process, er
 		return nil, err
 	}
 
+	if !slices.ContainsFunc(c.record.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == specs.UserNamespace }) {
+		id.caps = c.runtime.passOn(id.caps, c.ID())
+	}
 	prog, inPid := execProgram(c.record.Namespaces, c.ID(), id, target, o)
 	m := &membership{}
 	if inPid {
