@@ -27,12 +27,25 @@ func Outside(mark string) (list []string) {
 		if file == fmt.Sprintf("/proc/%d/mountinfo", os.Getpid()) {
 			continue
 		}
-		mounts, _ := os.ReadFile(file)
-		if root, _, _ := strings.Cut(string(mounts), "\n"); strings.Contains(root, mark) {
+		if root := firstLine(file); strings.Contains(root, mark) {
 			list = append(list, "process "+filepath.Base(filepath.Dir(file))+" with the root "+root)
 		}
 	}
 	return list
+}
+
+// firstLine reads no more than it has to: the kernel makes the table as it is
+// read, and there are as many as processes.
+func firstLine(file string) string {
+	f, err := os.Open(file)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	b := make([]byte, 4096)
+	n, _ := f.Read(b)
+	line, _, _ := strings.Cut(string(b[:n]), "\n")
+	return line
 }
 
 // Groups lists the cgroups with mark in their names, in all hierarchies.
