@@ -1,10 +1,10 @@
-// Package proxy forwards TCP connections inside of a program.
+// Package proxy forwards TCP connections and UDP datagrams inside of a program.
 //
 // A [Proxy] listens on any number of addresses and passes each connection on to
 // an endpoint of a [Pool]. It is for programs that own both ends of the plumbing:
 // listeners can be handed in ([Proxy.Serve]) and the sockets that connect to
 // endpoints come from the caller ([Sockets]), so that the two may lie in different
-// network namespaces.
+// network namespaces. [ForwardUDP] does the same for UDP.
 //
 // What a direct connection would show, a forwarded one shows too:
 //
@@ -44,5 +44,5 @@
 // # When not to use it
 //
 // It does not look into the bytes: for TLS or HTTP routing take a proxy that does.
-// The endpoint sees the proxy's address, not the client's. UDP is not forwarded.
+// The endpoint sees the proxy's address, not the client's.
 package proxy

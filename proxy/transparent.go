@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,18 +16,23 @@ func bindClient(fd int, client netip.AddrPort, endpoint netip.Addr) error {
 	if ip.Is4() != endpoint.Unmap().Is4() {
 		return fmt.Errorf("use the client's address %s to connect to %s: they are of different families", ip, endpoint)
 	}
-	if err := allowForeign(fd, ip); err != nil {
-		return fmt.Errorf("use the client's address %s: %w", ip, err)
+	allowed := allowForeign(fd, ip)
+	if allowed != nil && !errors.Is(allowed, unix.EPERM) {
+		return fmt.Errorf("use the client's address %s: %w", ip, allowed)
 	}
 	if client.Port() == 0 {
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
 			return fmt.Errorf("use the client's address %s: setsockopt IP_BIND_ADDRESS_NO_PORT: %w", ip, err)
 		}
 	}
-	if err := unix.Bind(fd, socketAddress(netip.AddrPortFrom(ip, client.Port()))); err != nil {
-		return fmt.Errorf("use the client's address %s: bind: %w", client, err)
+	err := unix.Bind(fd, socketAddress(netip.AddrPortFrom(ip, client.Port())))
+	switch {
+	case err == nil: // also where the privilege is missing: it is a local address
+		return nil
+	case allowed != nil:
+		return fmt.Errorf("use the client's address %s: %w", ip, allowed)
 	}
-	return nil
+	return fmt.Errorf("use the client's address %s: bind: %w", client, err)
 }
 
 // allowForeign lets a socket have an address that may not be local.
@@ -52,13 +56,12 @@ func allowForeign(fd int, ip netip.Addr) error {
 	return nil
 }
 
-// socketAddress is for calls that are not made for each connection. Zones are
-// taken by number.
+// socketAddress is for calls that are not made for each TCP connection.
 func socketAddress(a netip.AddrPort) unix.Sockaddr {
 	if ip := a.Addr(); ip.Is4() {
 		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: ip.As4()}
 	}
-	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16(), ZoneId: zoneNumber(a.Addr())}
+	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16(), ZoneId: scopeOf(a.Addr())}
 }
 
 // Addresses that no client has (RFC 5737, RFC 3849).
@@ -172,12 +175,4 @@ func (s *Sockets) one(domain, typ int) (int, error) {
 		return s.get(domain, typ)
 	}
 	return unix.Socket(domain, typ|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-}
-
-func zoneNumber(a netip.Addr) uint32 {
-	n, err := strconv.ParseUint(a.Zone(), 10, 32)
-	if err != nil {
-		return 0
-	}
-	return uint32(n)
 }

@@ -296,6 +296,7 @@ func TestCheckTransparent(t *testing.T) {
 func TestTransparentWithoutPrivilege(t *testing.T) {
 	n := newNetns(t)
 	n.do(replyRoutes)
+	n.do(func() error { return addLoopbackAddr(netip.MustParsePrefix("10.9.8.7/32")) })
 	n.do(func() error {
 		// Of this thread alone, which ends with the test.
 		hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
@@ -313,4 +314,13 @@ func TestTransparentWithoutPrivilege(t *testing.T) {
 		}
 		return nil
 	})
+	// Nor does an address that the namespace has.
+	wantClient(t, n, "10.9.8.7:4321", "127.0.0.1:0")
+}
+
+// addLoopbackAddr gives lo one more address.
+func addLoopbackAddr(p netip.Prefix) error {
+	// struct ifaddrmsg: family, length, flags, scope, index.
+	body := binary.NativeEndian.AppendUint32([]byte{unix.AF_INET, byte(p.Bits()), 0, unix.RT_SCOPE_HOST}, 1)
+	return netlink(unix.RTM_NEWADDR, appendAttribute(body, unix.IFA_LOCAL, p.Addr().AsSlice()))
 }
