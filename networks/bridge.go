@@ -2,8 +2,6 @@ package networks
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -197,11 +195,10 @@ func chooseSubnets(name string, routes []route) ([]netip.Prefix, error) {
 func localSubnet(bridge string) netip.Prefix {
 	id, err := os.ReadFile("/etc/machine-id")
 	if err != nil || len(id) < 16 {
-		id = []byte(rand.Text())
+		id = []byte(randomText())
 	}
-	sum := sha256.Sum256(append([]byte("peapod\x00"+bridge+"\x00"), id...))
 	addr := [16]byte{0xfd}
-	copy(addr[1:6], sum[:])
+	copy(addr[1:6], digest("peapod\x00"+bridge+"\x00"+string(id)))
 	return netip.PrefixFrom(netip.AddrFrom16(addr), 64)
 }
 

@@ -2,7 +2,6 @@ package networks
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -61,7 +60,7 @@ func (a *Attachment) plugins(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	r := &cniRecord{ID: a.pod + "-" + rand.Text(), PluginDirs: options.PluginDirs, List: *list}
+	r := &cniRecord{ID: a.pod + "-" + randomText(), PluginDirs: options.PluginDirs, List: *list}
 	if err := r.call("").findAll(); err != nil {
 		return err
 	}

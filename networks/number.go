@@ -1,7 +1,6 @@
 package networks
 
 import (
-	"crypto/rand"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -63,8 +62,7 @@ func hardware(addr netip.Addr) []byte {
 
 // randomHardware is one that nobody else has.
 func randomHardware() []byte {
-	b := make([]byte, 6)
-	rand.Read(b) // never fails
+	b := random(6)
 	b[0] = b[0]&^1 | 2
 	return b
 }

@@ -50,7 +50,7 @@ func (s *Store) endLost(ctx context.Context, p place) error {
 		return fmt.Errorf("pod %s: %w", p.name, err)
 	}
 	defer lock.Close()
-	if err := s.clearRuntime(ctx, p); err != nil {
+	if err := errors.Join(s.clearRuntime(ctx, p), s.clearNetwork(ctx, p)); err != nil {
 		return fmt.Errorf("stop pod %s: %w", p.name, err)
 	}
 	return nil
@@ -142,7 +142,7 @@ func (s *Store) Remove(ctx context.Context, name string, force bool) error {
 		}
 		defer lock.Close()
 	}
-	if err := s.clear(ctx, p); err != nil {
+	if err := errors.Join(s.clear(ctx, p), s.clearNetwork(ctx, p)); err != nil {
 		return fmt.Errorf("remove pod %s: %w", name, err)
 	}
 	if err := os.RemoveAll(p.state); err != nil {

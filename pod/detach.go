@@ -34,6 +34,7 @@ type request struct {
 	Env     []string
 	Args    map[string][]string
 	Builtin string
+	Network string
 }
 
 // reply is what it writes to descriptor 4 when the pod runs, or cannot.
@@ -79,7 +80,7 @@ func Detach(ctx context.Context, d *Detached, command ...string) (name string, a
 	o := &d.Options
 	err = json.NewEncoder(in[1]).Encode(request{
 		File: d.File, Data: d.Data, Root: o.Store.root(), DataDir: o.Store.dataDir(),
-		Name: o.Name, Env: o.Env, Args: o.Args, Builtin: o.Builtin,
+		Name: o.Name, Env: o.Env, Args: o.Args, Builtin: o.Builtin, Network: o.Network,
 	})
 	in[1].Close()
 	var answer reply
@@ -152,7 +153,7 @@ func startDetached(in io.Reader) (*Supervisor, error) {
 	}
 	return Start(context.Background(), p, &Options{
 		Store: Store{Root: r.Root, Data: r.DataDir}, Name: r.Name, Env: r.Env, Args: r.Args,
-		Builtin: r.Builtin, Keep: true, ownLog: true,
+		Builtin: r.Builtin, Network: r.Network, Keep: true, ownLog: true,
 	})
 }
 

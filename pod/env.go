@@ -128,7 +128,10 @@ func (p *Pod) fieldRef(path string) (string, error) {
 			return p.Metadata.Annotations[key], nil
 		}
 	}
-	const known = "metadata.name, metadata.namespace, metadata.labels['KEY'] or metadata.annotations['KEY']"
+	if isAddressField(path) {
+		return p.addresses.field(path), nil
+	}
+	const known = "metadata.name, metadata.namespace, metadata.labels['KEY'], metadata.annotations['KEY'], status.podIP or status.hostIP"
 	switch path {
 	case "metadata.name":
 		return p.Metadata.Name, nil
@@ -136,8 +139,6 @@ func (p *Pod) fieldRef(path string) (string, error) {
 		return p.Metadata.Namespace, nil
 	case "":
 		return "", fmt.Errorf("missing; use %s", known)
-	case "status.podIP", "status.podIPs", "status.hostIP", "status.hostIPs":
-		return "", fmt.Errorf("%s is not supported yet: the only address in a pod is its loopback; use value: 127.0.0.1", path)
 	case "metadata.uid", "spec.nodeName", "spec.serviceAccountName":
 		return "", fmt.Errorf("%s is not supported: a Kubernetes cluster sets it; use %s", path, known)
 	}

@@ -2,6 +2,7 @@ package pod
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -49,9 +50,23 @@ func TestFieldRef(t *testing.T) {
 			t.Errorf("%s is %q, %v; want %q", path, got, err, want)
 		}
 	}
-	for _, path := range []string{"", "metadata", "metadata.uid", "status.podIP", "spec.nodeName", "metadata.labels", "metadata.labels[a]", "x"} {
+	for _, path := range []string{"", "metadata", "metadata.uid", "status", "spec.nodeName", "metadata.labels", "metadata.labels[a]", "x"} {
 		if got, err := p.fieldRef(path); err == nil {
 			t.Errorf("%q is %q", path, got)
+		}
+	}
+}
+
+func TestAddressFields(t *testing.T) {
+	p := &Pod{addresses: &addresses{
+		pod:  []netip.Addr{netip.MustParseAddr("10.1.0.2"), netip.MustParseAddr("fd00::2")},
+		host: netip.MustParseAddr("192.0.2.1"),
+	}}
+	for path, want := range map[string]string{
+		"status.podIP": "10.1.0.2", "status.podIPs": "10.1.0.2,fd00::2", "status.hostIP": "192.0.2.1", "status.hostIPs": "192.0.2.1",
+	} {
+		if got, err := p.fieldRef(path); got != want || err != nil {
+			t.Errorf("%s is %q, %v; want %q", path, got, err, want)
 		}
 	}
 }

@@ -17,15 +17,18 @@ import (
 	"github.com/peapod/peapod/proxy"
 )
 
-// namespaces makes those that the pod's containers share.
-func (p *Pod) namespaces() (*namespaces.Set, error) {
-	o := namespaces.Options{
-		Hostname: p.Hostname(),
-		Loopback: true,
+// namespaces makes those that the pod's containers share. On the host's network
+// none is made for that.
+func (p *Pod) namespaces(onHost bool) (*namespaces.Set, error) {
+	o := namespaces.Options{Hostname: p.Hostname()}
+	kinds := []namespaces.Kind{namespaces.IPC, namespaces.UTS}
+	if !onHost {
+		o.Loopback = true
 		// A pod's ports are its own: no privilege is needed for any.
-		Sysctls: map[string]string{"net.ipv4.ip_unprivileged_port_start": "0"},
+		o.Sysctls = map[string]string{"net.ipv4.ip_unprivileged_port_start": "0"}
+		kinds = append(kinds, namespaces.Network)
 	}
-	set, err := o.New(namespaces.Network, namespaces.IPC, namespaces.UTS)
+	set, err := o.New(kinds...)
 	if err != nil {
 		return nil, fmt.Errorf("make the pod's namespaces: %w", err)
 	}
@@ -57,8 +60,8 @@ func (s *Supervisor) forward() (*forwarding, error) {
 	f.proxy.DialRetry, f.proxy.Log = dialRetry, s.store.Log
 	for i, c := range s.pod.Spec.Containers {
 		for j, p := range c.Ports {
-			if p.HostPort == 0 {
-				continue
+			if p.HostPort == 0 || s.onHost() {
+				continue // the container listens itself
 			}
 			addr := net.JoinHostPort(p.HostIP, strconv.Itoa(p.HostPort))
 			front, err := f.proxy.Forward(context.Background(), addr, f.pool(c.Name, p.ContainerPort))

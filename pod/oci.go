@@ -108,12 +108,15 @@ func (w *worker) readonlyRoot() bool {
 
 // memberships are a container's namespaces: the pod's, and its own.
 func (s *Supervisor) memberships() []specs.LinuxNamespace {
-	return []specs.LinuxNamespace{
-		{Type: specs.NetworkNamespace, Path: s.set.Path(namespaces.Network)},
+	list := []specs.LinuxNamespace{
 		{Type: specs.IPCNamespace, Path: s.set.Path(namespaces.IPC)},
 		{Type: specs.UTSNamespace, Path: s.set.Path(namespaces.UTS)},
 		{Type: specs.MountNamespace}, {Type: specs.PIDNamespace}, {Type: specs.CgroupNamespace},
 	}
+	if !s.onHost() {
+		list = append(list, specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: s.set.Path(namespaces.Network)})
+	}
+	return list
 }
 
 // sharedMounts are what the pod's containers have in common, unless a volume
@@ -160,14 +163,15 @@ func (w *worker) volumeMounts() (list []specs.Mount, open []*os.File, err error)
 
 func (s *Supervisor) hostsFile(name string) string { return filepath.Join(s.place.data, "etc", name) }
 
+const localHosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+
 // makeHostsFiles writes what a container's resolver looks at.
 func (s *Supervisor) makeHostsFiles() error {
 	if err := os.MkdirAll(filepath.Join(s.place.data, "etc"), 0o755); err != nil {
 		return err
 	}
 	name := s.pod.Hostname()
-	hosts := "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.0.1\t" + name + "\n"
-	if err := writeForAll(s.hostsFile("hosts"), hosts); err != nil {
+	if err := writeForAll(s.hostsFile("hosts"), localHosts+"127.0.0.1\t"+name+"\n"); err != nil {
 		return err
 	}
 	return writeForAll(s.hostsFile("hostname"), name+"\n")

@@ -51,7 +51,7 @@ func (p *probing) dial(ctx context.Context, host string, port PortRef) (net.Conn
 		addr = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	}
 	to := netip.AddrPortFrom(addr, uint16(number))
-	c, err := namespaces.Dial(ctx, p.w.s.set.File(namespaces.Network), "tcp", to)
+	c, err := namespaces.Dial(ctx, p.w.s.netns, "tcp", to)
 	return c, to, err
 }
 

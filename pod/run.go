@@ -35,6 +35,9 @@ type Options struct {
 	// Builtin is the peapod binary, for the image builtin:demo; "" refuses
 	// that image.
 	Builtin string
+	// Network is the pod's, in the words of networks.Parse: "none", "host",
+	// "bridge"… "" is none, or the host's where the spec says hostNetwork.
+	Network string
 	// Keep leaves the pod registered when it has ended, with its logs and
 	// volumes, until Store.Remove.
 	Keep bool

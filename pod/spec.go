@@ -15,7 +15,8 @@ type Pod struct {
 	Dir string `json:"-"`
 
 	source     *source
-	serviceEnv []string // NAME=value, before the spec's own
+	serviceEnv []string   // NAME=value, before the spec's own
+	addresses  *addresses // nil before the pod has its network
 }
 
 // Status is accepted when empty, as kubectl writes it into manifests.
@@ -37,7 +38,9 @@ type Spec struct {
 	Containers []Container `json:"containers"`
 	Volumes    []Volume    `json:"volumes,omitempty"`
 	// Hostname is the host name inside the pod; "" is the pod's name.
-	Hostname      string        `json:"hostname,omitempty"`
+	Hostname string `json:"hostname,omitempty"`
+	// HostNetwork gives the pod the host's network in place of its own.
+	HostNetwork   bool          `json:"hostNetwork,omitempty"`
 	RestartPolicy RestartPolicy `json:"restartPolicy,omitempty"`
 	// TerminationGracePeriodSeconds is how long containers have between
 	// SIGTERM and SIGKILL; 30 where absent.

@@ -65,7 +65,6 @@ func (Spec) Refusals() map[string]strict.Refusal {
 		"ephemeralContainers":          later("containers that are added to a running pod"),
 		"hostAliases":                  later("/etc/hosts is the image's"),
 		"hostIPC":                      unless("false", later("each pod has its own ipc namespace")),
-		"hostNetwork":                  unless("false", later("each pod has its own network namespace", "forward a port into it with hostPort")),
 		"hostPID":                      unless("false", later("each container has its own pid namespace")),
 		"hostUsers":                    unless("true", later("user namespaces for pods")),
 		"hostnameOverride":             later("another host name", "write hostname"),

@@ -37,7 +37,14 @@ type PodStatus struct {
 	// DeletionTimestamp is since when the pod is being stopped.
 	DeletionTimestamp *time.Time `json:"deletionTimestamp,omitempty"`
 	// PodIP is the pod's address, where it has one of its own.
-	PodIP             string            `json:"podIP,omitempty"`
+	PodIP string `json:"podIP,omitempty"`
+	// PodIPs are all of them, that one first.
+	PodIPs []PodIP `json:"podIPs,omitempty"`
+	// HostIP is the address of the host towards the world, or towards the
+	// pod where it has none.
+	HostIP string `json:"hostIP,omitempty"`
+	// Network is which network the pod has, see networks.Parse.
+	Network           string            `json:"network,omitempty"`
 	Conditions        []PodCondition    `json:"conditions,omitempty"`
 	ContainerStatuses []ContainerStatus `json:"containerStatuses"`
 	// ExitCode is the first failing container's, 0 when none failed; it is
@@ -45,6 +52,11 @@ type PodStatus struct {
 	ExitCode *int `json:"exitCode,omitempty"`
 	// Supervisor is the process that runs the pod.
 	Supervisor SupervisorStatus `json:"supervisor"`
+}
+
+// PodIP is an address of a pod.
+type PodIP struct {
+	IP string `json:"ip"`
 }
 
 // SupervisorStatus names the process that runs a pod.

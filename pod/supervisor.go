@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/peapod/peapod/namespaces"
+	"github.com/peapod/peapod/networks"
 )
 
 // Supervisor runs one pod: it holds the namespaces that its containers share,
@@ -23,12 +24,16 @@ type Supervisor struct {
 	place   place
 	lock    *os.File
 	set     *namespaces.Set
-	hub     *hub // or nil
-	ports   *forwarding
-	volumes map[string]string
-	workers []*worker
-	image   *builtinImage // or nil
-	ownLog  *os.File      // or nil
+	netns   *os.File // the pod's network namespace, or the host's
+	network networks.Spec
+	// attached is the pod's network; nil before it has one.
+	attached *networks.Attachment
+	hub      *hub // or nil
+	ports    *forwarding
+	volumes  map[string]string
+	workers  []*worker
+	image    *builtinImage // or nil
+	ownLog   *os.File      // or nil
 
 	stopping context.Context // ends when the pod is to stop
 	stop     context.CancelFunc
@@ -61,7 +66,11 @@ func Start(ctx context.Context, p *Pod, o *Options) (*Supervisor, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Supervisor{pod: pod, options: *o, store: o.Store, done: make(chan struct{})}
+	network, err := pod.chooseNetwork(o.Network)
+	if err != nil {
+		return nil, err
+	}
+	s := &Supervisor{pod: pod, options: *o, store: o.Store, network: network, done: make(chan struct{})}
 	s.killing, s.kill = context.WithCancel(context.WithoutCancel(ctx))
 	s.stopping, s.stop = context.WithCancel(s.killing)
 	if err := s.start(ctx, resolved); err != nil {
@@ -89,13 +98,18 @@ func (s *Supervisor) start(ctx context.Context, resolved []*Resolved) (err error
 	if err = errors.Join(err, made()); err != nil {
 		return err
 	}
-	netns := s.set.File(namespaces.Network)
-	s.ports.open(netns)
-	s.hub.attach(s.place.name, netns)
+	if resolved, err = s.attach(ctx, resolved); err != nil {
+		return err
+	}
+	s.ports.open(s.netns)
+	if !s.onHost() { // the host has its own way to the services
+		s.hub.attach(s.place.name, s.netns)
+	}
 
 	s.status = PodStatus{Phase: PodPending, StartTime: time.Now().UTC(), Supervisor: SupervisorStatus{
-		PID: os.Getpid(), Netns: int(netns.Fd()), Log: s.ownLogPath(), Logs: s.place.logs(),
+		PID: os.Getpid(), Netns: int(s.netns.Fd()), Log: s.ownLogPath(), Logs: s.place.logs(),
 	}}
+	s.noteAddresses()
 	for _, r := range resolved {
 		s.addWorker(r)
 	}
@@ -118,11 +132,19 @@ func (s *Supervisor) start(ctx context.Context, resolved []*Resolved) (err error
 func (s *Supervisor) makeNamespaces() (wait func() error) {
 	made := make(chan error, 1)
 	go func() {
-		set, err := s.pod.namespaces()
-		s.set = set
-		made <- err
+		made <- s.openNamespaces()
 	}()
 	return func() error { return <-made }
+}
+
+func (s *Supervisor) openNamespaces() (err error) {
+	if s.set, err = s.pod.namespaces(s.onHost()); err != nil {
+		return err
+	}
+	if s.netns = s.set.File(namespaces.Network); s.onHost() {
+		s.netns, err = namespaces.Open(namespaces.Network, "/proc/self/ns/net")
+	}
+	return err
 }
 
 // makeRest makes what the containers need beside the namespaces.
@@ -152,6 +174,9 @@ func (s *Supervisor) log() *slog.Logger { return s.store.log() }
 // user of the host could execute there (CVE-2021-41091).
 func (s *Supervisor) makeData() error {
 	if err := s.store.clear(context.Background(), s.place); err != nil {
+		return err
+	}
+	if err := s.store.clearNetwork(context.Background(), s.place); err != nil {
 		return err
 	}
 	for _, dir := range []string{filepath.Dir(s.place.data), s.place.data} {
@@ -363,17 +388,21 @@ func (s *Supervisor) release(keep bool) {
 		s.hub.detach(s.place.name)
 		s.hub.leave()
 	}
+	ctx := context.Background()
+	detached := s.detach(ctx)
 	if s.set != nil {
 		s.set.Close()
 	}
-	ctx := context.Background()
+	if s.onHost() && s.netns != nil {
+		s.netns.Close()
+	}
 	var err error
 	if keep {
 		err = s.store.clearRuntime(ctx, s.place)
 	} else if err = s.store.clear(ctx, s.place); err == nil {
 		err = os.RemoveAll(s.place.state)
 	}
-	if err != nil {
+	if err = errors.Join(err, detached()); err != nil {
 		s.log().Error("the pod cannot be cleared up", "error", err)
 	}
 	if s.image != nil {

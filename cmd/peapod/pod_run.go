@@ -28,6 +28,7 @@ Example: peapod pod run --name hi --env GREETING=hello examples/hello.json`,
 		Flags: []cli.Flag{
 			{Name: "detach", Short: "d", Usage: "return when it runs"},
 			{Kind: cli.String, Name: "name", Usage: "call the pod `NAME`"},
+			{Kind: cli.String, Name: "network", Usage: "connect the pod to `NETWORK`: none, bridge, host or cni:NAME (default: none)"},
 			{Kind: cli.Strings, Name: "env", Short: "e", Usage: "set `NAME=VALUE` in all containers; may be repeated"},
 			{Kind: cli.Strings, Name: "arg", Usage: "append an argument: `CONTAINER=ARG`; may be repeated"},
 		},
@@ -47,7 +48,7 @@ func (p *peapod) podRun(c *cli.Context) error {
 		return err
 	}
 	p.log.Debug("run a pod", "spec", file, "name", c.String("name"), "detach", c.Bool("detach"), "root", p.root, "data", p.data)
-	o := pod.Options{Store: *p.store(), Name: c.String("name")}
+	o := pod.Options{Store: *p.store(), Name: c.String("name"), Network: c.String("network")}
 	if o.Args, err = parseArgs(c.Strings("arg")); err != nil {
 		return err
 	}
