@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/peapod/peapod/internal/netlink"
 )
 
 // netns is a network namespace in which functions can be run.
@@ -107,7 +109,7 @@ func loopbackUp() error {
 	return unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, lo)
 }
 
-// replyRoutes is what transparent.go says that a pod needs, in netlink's words.
+// replyRoutes is what CheckTransparent says that a pod needs, in netlink's words.
 func replyRoutes() error {
 	const table = 127
 	for _, family := range []struct {
@@ -117,59 +119,43 @@ func replyRoutes() error {
 		// struct fib_rule_hdr: family, lengths of the prefixes, tos, table,
 		// two reserved, action, flags.
 		rule := []byte{family.number, 0, byte(family.from.Bits()), 0, table, 0, 0, unix.FR_ACT_TO_TBL, 0, 0, 0, 0}
-		rule = appendAttribute(rule, unix.FRA_SRC, family.from.Addr().AsSlice())
 		// struct rtmsg: family, lengths, tos, table, protocol, scope, type,
 		// flags.
 		route := []byte{family.number, 0, 0, 0, table, unix.RTPROT_STATIC, unix.RT_SCOPE_HOST, unix.RTN_LOCAL, 0, 0, 0, 0}
-		route = appendAttribute(route, unix.RTA_OIF, binary.NativeEndian.AppendUint32(nil, 1)) // lo
-		if err := netlink(unix.RTM_NEWRULE, rule); err != nil {
-			return fmt.Errorf("add rule: %w", err)
-		}
-		if err := netlink(unix.RTM_NEWROUTE, route); err != nil {
-			return fmt.Errorf("add route: %w", err)
+		if err := request(
+			netlink.New(unix.RTM_NEWRULE, added, rule).Attr(unix.FRA_SRC, family.from.Addr().AsSlice()),
+			netlink.New(unix.RTM_NEWROUTE, added, route).Uint32(unix.RTA_OIF, loopbackIndex),
+		); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func appendAttribute(b []byte, typ uint16, value []byte) []byte {
-	b = binary.NativeEndian.AppendUint16(b, uint16(unix.SizeofRtAttr+len(value)))
-	b = binary.NativeEndian.AppendUint16(b, typ)
-	b = append(b, value...)
-	return append(b, make([]byte, -len(value)&3)...)
+const (
+	added         = unix.NLM_F_CREATE | unix.NLM_F_EXCL
+	loopbackIndex = 1
+)
+
+// addLoopbackAddr gives lo one more address.
+func addLoopbackAddr(p netip.Prefix) error {
+	// struct ifaddrmsg: family, length, flags, scope, index.
+	body := binary.NativeEndian.AppendUint32([]byte{unix.AF_INET, byte(p.Bits()), 0, unix.RT_SCOPE_HOST}, loopbackIndex)
+	return request(netlink.New(unix.RTM_NEWADDR, added, body).Attr(unix.IFA_LOCAL, p.Addr().AsSlice()))
 }
 
-// netlink sends one request and returns the kernel's answer.
-func netlink(typ uint16, body []byte) error {
-	s, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+func request(list ...*netlink.Message) error {
+	c, err := netlink.Open(unix.NETLINK_ROUTE)
 	if err != nil {
 		return err
 	}
-	defer unix.Close(s)
-	b := binary.NativeEndian.AppendUint32(nil, uint32(unix.SizeofNlMsghdr+len(body)))
-	b = binary.NativeEndian.AppendUint16(b, typ)
-	b = binary.NativeEndian.AppendUint16(b, unix.NLM_F_REQUEST|unix.NLM_F_ACK|unix.NLM_F_CREATE|unix.NLM_F_EXCL)
-	b = append(append(b, make([]byte, 8)...), body...)
-	if err := unix.Sendto(s, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return err
-	}
-	answer := make([]byte, 4096)
-	n, _, err := unix.Recvfrom(s, answer, 0)
-	if err != nil {
-		return err
-	}
-	if n < unix.SizeofNlMsghdr+4 {
-		return io.ErrUnexpectedEOF
-	}
-	if errno := int32(binary.NativeEndian.Uint32(answer[unix.SizeofNlMsghdr:])); errno != 0 {
-		return unix.Errno(-errno)
-	}
-	return nil
+	defer c.Close()
+	return c.Do(list...)
 }
 
 // transparentConn connects to a listener of the namespace with the client's
-// address, and returns what the listener sees.
-func transparentConn(t *testing.T, n *netns, client netip.AddrPort, listen string) (string, error) {
+// address, and returns what the listener sees within a while.
+func transparentConn(t *testing.T, n *netns, client netip.AddrPort, listen string, wait time.Duration) (string, error) {
 	t.Helper()
 	var l net.Listener
 	n.do(func() (err error) { l, err = net.Listen("tcp", listen); return err })
@@ -193,7 +179,7 @@ func transparentConn(t *testing.T, n *netns, client netip.AddrPort, listen strin
 	if err := unix.Connect(fd, socketAddress(endpoint)); err != unix.EINPROGRESS && err != nil {
 		return "", err
 	}
-	l.(*net.TCPListener).SetDeadline(time.Now().Add(500 * time.Millisecond))
+	l.(*net.TCPListener).SetDeadline(time.Now().Add(wait))
 	c, err := l.Accept()
 	if err != nil {
 		return "", err
@@ -230,7 +216,7 @@ func TestTransparent(t *testing.T) {
 		wantClient(t, n, test.client, test.listen)
 	}
 	for _, test := range foreign {
-		if got, err := transparentConn(t, n, netip.MustParseAddrPort(test.client), test.listen); !errors.Is(err, os.ErrDeadlineExceeded) {
+		if got, err := transparentConn(t, n, netip.MustParseAddrPort(test.client), test.listen, 200*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("%s to %s without routes: seen as %q, %v; want no connection", test.client, test.listen, got, err)
 		}
 	}
@@ -252,11 +238,11 @@ func wantClient(t *testing.T, n *netns, client, listen string) {
 	t.Helper()
 	addr := netip.MustParseAddrPort(client)
 	want := netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
-	if got, err := transparentConn(t, n, addr, listen); err != nil || got != want.String() {
+	if got, err := transparentConn(t, n, addr, listen, answerTime); err != nil || got != want.String() {
 		t.Errorf("%s to %s: seen as %q, %v", client, listen, got, err)
 	}
 	// With any port.
-	got, err := transparentConn(t, n, netip.AddrPortFrom(addr.Addr(), 0), listen)
+	got, err := transparentConn(t, n, netip.AddrPortFrom(addr.Addr(), 0), listen, answerTime)
 	if seen, _ := netip.ParseAddrPort(got); err != nil || seen.Addr() != want.Addr() || seen.Port() == 0 {
 		t.Errorf("%s to %s, any port: seen as %q, %v", client, listen, got, err)
 	}
@@ -316,11 +302,4 @@ func TestTransparentWithoutPrivilege(t *testing.T) {
 	})
 	// Nor does an address that the namespace has.
 	wantClient(t, n, "10.9.8.7:4321", "127.0.0.1:0")
-}
-
-// addLoopbackAddr gives lo one more address.
-func addLoopbackAddr(p netip.Prefix) error {
-	// struct ifaddrmsg: family, length, flags, scope, index.
-	body := binary.NativeEndian.AppendUint32([]byte{unix.AF_INET, byte(p.Bits()), 0, unix.RT_SCOPE_HOST}, 1)
-	return netlink(unix.RTM_NEWADDR, appendAttribute(body, unix.IFA_LOCAL, p.Addr().AsSlice()))
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/peapod/peapod/internal/testkit"
 )
 
-// udpPatience bounds what should come at once.
-const udpPatience = 5 * time.Second
+// answerTime bounds what should come at once.
+const answerTime = 5 * time.Second
 
 var anyUDP = netip.MustParseAddrPort("127.0.0.1:0")
 
@@ -114,7 +114,7 @@ func udpClient(t testing.TB, to netip.AddrPort) *net.UDPConn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(udpPatience))
+	c.SetDeadline(time.Now().Add(answerTime))
 	return c
 }
 
@@ -221,7 +221,7 @@ func TestUDPRepliesFromWhereTheyWereSentTo(t *testing.T) {
 		// One client's socket, two of the proxy's addresses: two flows.
 		if len(to) > 1 {
 			c := listenUDP(t, anyUDP)
-			c.SetDeadline(time.Now().Add(udpPatience))
+			c.SetDeadline(time.Now().Add(answerTime))
 			for _, ip := range to[:2] {
 				addr := netip.AddrPortFrom(netip.MustParseAddr(ip), f.Addr().Port())
 				c.WriteToUDPAddrPort([]byte("x"), addr)
