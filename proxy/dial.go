@@ -27,6 +27,18 @@ type attempt struct {
 	begun  int64         // when connecting began
 }
 
+// dialAll begins with those who had time to send something.
+func (l *loop) dialAll(list []*session) {
+	for _, s := range list {
+		if s.state == arriving {
+			l.pick(s)
+		}
+	}
+	if l.arrived == nil {
+		l.arrived = list[:0]
+	}
+}
+
 // pick connects to the endpoint that the pool chooses, or else to the next one.
 func (l *loop) pick(s *session) {
 	for {
@@ -58,10 +70,13 @@ func (l *loop) use(s *session, m *member) bool {
 		return l.connect(s, int32(fd))
 	}
 	s.state = stocking
+	s.backend.generation++
 	l.timers.set(&s.timer, l.clock()+int64(l.proxy.dialTimeout()))
 	slot, generation := s.slot, s.backend.generation
 	src.await(domain, unix.SOCK_STREAM, func(fd int, err error) {
-		l.call(func(l *loop) { l.stocked(slot, generation, src, domain, fd, err) })
+		if !l.call(func(l *loop) { l.stocked(slot, generation, src, domain, fd, err) }) && err == nil {
+			src.giveBack(domain, unix.SOCK_STREAM, fd)
+		}
 	})
 	return true
 }
@@ -118,6 +133,9 @@ func (l *loop) connect(s *session, fd int32) bool {
 		paced = src.paced.Load()
 	}
 	l.proxy.dressBackend(fd, addr.Addr(), paced)
+	if s.client.readable {
+		setPatientAck(fd)
+	}
 	s.dial.begun = l.clock()
 	errno := sysConnect(fd, &l.address)
 	if errno == 0 || errno == unix.EINPROGRESS {
@@ -240,7 +258,9 @@ func (l *loop) noEndpoint(s *session, err error) *member {
 func (l *loop) queue(s *session) (m *member, waits bool) {
 	slot, generation := s.slot, s.client.generation
 	w, m, err := s.front.pool.wait(s.peer.Addr(), &s.dial.tried, func(m *member) {
-		l.call(func(l *loop) { l.given(slot, generation, m) })
+		if !l.call(func(l *loop) { l.given(slot, generation, m) }) {
+			m.release()
+		}
 	})
 	if err != nil || m != nil {
 		return m, false

@@ -27,9 +27,10 @@
 // moment waits in an ordinary one.
 //
 // While it is busy, a loop takes the place of a running goroutine (one of
-// runtime.GOMAXPROCS). Where all places are taken by loops, other goroutines of
-// the program wait for up to 10 ms at times of high load; [Proxy.Loops] bounds
-// that.
+// runtime.GOMAXPROCS), also for the few milliseconds that it waits for more. By
+// default one place is left to the rest of the program; where all are taken by
+// loops ([Proxy.Loops]), other goroutines wait for up to 10 ms at times of high
+// load.
 //
 // An idle proxy does not wake up: there are no tickers, and timers only where
 // [Proxy.IdleTimeout] asks for them. Each loop has three descriptors and up to

@@ -262,7 +262,7 @@ func TestMaxConns(t *testing.T) {
 		copyBack(c)
 		now.Add(-1)
 	})
-	p := &Proxy{MaxConns: 3}
+	p := &Proxy{Loops: 3, MaxConns: 3}
 	f, g := forward(t, p, addr), forward(t, p, addr)
 	var wg sync.WaitGroup
 	for i := range 40 {

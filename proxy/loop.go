@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,11 +12,13 @@ import (
 const (
 	// maxEvents are taken from the kernel at once.
 	maxEvents = 256
-	// eagerWait is how long a loop that was busy waits for more without
-	// giving its place in Go's scheduler away: asking for it back costs more
-	// than most of what a loop does between two waits. In the meantime other
-	// goroutines have the other places.
-	eagerWait = 100 * time.Microsecond
+	// A loop that was busy waits for a while without giving its place in
+	// Go's scheduler away. To ask for it back costs more than most of what a
+	// loop does between two waits, and Go's monitor, which looks for such
+	// places every 20 us, costs more than that. Where all places are taken
+	// by loops the wait is short, for the sake of other goroutines.
+	eagerWait      = 10 * time.Millisecond
+	eagerWaitShort = 100 * time.Microsecond
 )
 
 // loop forwards the connections that it was given, all of them on one
@@ -39,6 +42,7 @@ type loop struct {
 
 	sessions   slab
 	acceptors  []*acceptor // nil where one has gone
+	arrived    []*session  // wait for a look at what they have sent
 	again      []*end      // stopped reading before the end, for fairness
 	timers     timers
 	buffers    buffers
@@ -47,7 +51,7 @@ type loop struct {
 	generation uint32 // of the last acceptor
 	spare      int32  // a socket for the next connection, or -1
 	paced      bool   // sockets that are made here are
-	eager      bool
+	eager      time.Duration
 	stopping   bool
 	vacancy    bool // there may be room below Proxy.MaxConns again
 	oldMail    []message
@@ -59,6 +63,7 @@ type loop struct {
 	mu   sync.Mutex
 	mail []message
 	rung bool
+	over bool
 }
 
 // message is work for a loop: either a call, or a client that another loop has
@@ -116,19 +121,23 @@ func (l *loop) watch(fd, id int32, generation, what uint32) unix.Errno {
 
 func (l *loop) unwatch(fd int32) { epollControl(l.ep, unix.EPOLL_CTL_DEL, fd, &l.event) }
 
-// post hands work to the loop, which does it soon. It may be called by anybody.
-func (l *loop) post(m message) {
+// post hands work to the loop, which does it soon. It may be called by anybody,
+// and returns false when the loop has ended.
+func (l *loop) post(m message) bool {
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over {
+		return false
+	}
 	l.mail = append(l.mail, m)
-	ring := !l.rung
-	l.rung = true
-	l.mu.Unlock()
-	if ring {
+	if !l.rung {
+		l.rung = true
 		unix.Write(int(l.bell), []byte{1, 0, 0, 0, 0, 0, 0, 0})
 	}
+	return true
 }
 
-func (l *loop) call(f func(*loop)) { l.post(message{call: f}) }
+func (l *loop) call(f func(*loop)) bool { return l.post(message{call: f}) }
 
 func (l *loop) readMail() {
 	l.mu.Lock()
@@ -147,14 +156,17 @@ func (l *loop) readMail() {
 }
 
 func (l *loop) run() {
-	defer close(l.ended)
-	defer l.free()
+	running.Add(1)
+	defer l.finish()
 	for !l.stopping {
 		n := l.await()
 		l.now = 0
+		arrived := l.arrived
+		l.arrived = nil
 		for i := range l.events[:n] {
 			l.handle(&l.events[i])
 		}
+		l.dialAll(arrived)
 		l.readAgain()
 		for len(l.timers) > 0 {
 			t := l.timers.due(l.clock())
@@ -166,6 +178,18 @@ func (l *loop) run() {
 		l.fillVacancy()
 		l.sessions.recycle()
 	}
+}
+
+// finish ends the loop when no front has anything in it any more. What comes in
+// the mail is of those who changed their minds.
+func (l *loop) finish() {
+	l.mu.Lock()
+	l.over = true
+	l.mu.Unlock()
+	l.readMail()
+	l.free()
+	running.Add(-1)
+	close(l.ended)
 }
 
 // handle is called for what epoll tells. An event may be of a socket that was
@@ -198,9 +222,9 @@ func (l *loop) ring(t *timer) {
 func (l *loop) await() int {
 	look := time.Duration(0)
 	switch {
-	case len(l.again) > 0 || l.vacancy:
-	case l.eager:
-		look = eagerWait
+	case l.hasMore():
+	case l.eager > 0:
+		look = l.eager
 		if len(l.timers) > 0 {
 			look = max(min(look, time.Duration(l.timers[0].when-l.clock())), 0)
 		}
@@ -211,7 +235,7 @@ func (l *loop) await() int {
 		return 0
 	case errno != 0: // a sandbox without epoll_pwait2
 		n = 0
-	case n > 0 || len(l.again) > 0 || l.vacancy:
+	case n > 0 || l.hasMore():
 		return n
 	}
 	l.now = 0
@@ -221,9 +245,21 @@ func (l *loop) await() int {
 	}
 	n, err := unix.EpollWait(int(l.ep), l.events[:], until)
 	l.now = 0
-	l.eager = err == nil && l.clock()-begun < int64(eagerWait)
+	l.eager = eagerWaitShort
+	if runtime.GOMAXPROCS(0) > int(running.Load()) {
+		l.eager = eagerWait
+	}
+	if err != nil || l.clock()-begun >= int64(l.eager) {
+		l.eager = 0
+	}
 	return max(n, 0)
 }
+
+// hasMore reports whether there is work besides events.
+func (l *loop) hasMore() bool { return len(l.arrived) > 0 || len(l.again) > 0 || l.vacancy }
+
+// running counts the loops of this process.
+var running atomic.Int32
 
 // epoch makes monotonic time a number.
 var epoch = time.Now()

@@ -35,9 +35,9 @@ const (
 // call of a method. Methods may be called from several goroutines.
 type Proxy struct {
 	// Loops is how many event loops share the connections. One takes the
-	// place of a running goroutine while it is busy: a program that does
-	// much else may want fewer of them, or more places (runtime.GOMAXPROCS).
-	// 0: as many as there are places.
+	// place of a running goroutine (of runtime.GOMAXPROCS) while it is busy.
+	// 0: one fewer than there are places, for the rest of the program, but
+	// at least one.
 	Loops int
 
 	// DialTimeout bounds one attempt to reach an endpoint. 0: 10 s.
@@ -181,7 +181,7 @@ func (p *Proxy) startLoops() error {
 	}
 	n := p.Loops
 	if n == 0 {
-		n = runtime.GOMAXPROCS(0)
+		n = max(runtime.GOMAXPROCS(0)-1, 1)
 	}
 	loops := make([]*loop, n)
 	for i := range loops {

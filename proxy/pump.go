@@ -28,7 +28,7 @@ func (l *loop) pump(src *end) {
 			return
 		}
 		if src.eof || !src.readable {
-			l.finish(src)
+			l.passEnd(src)
 			return
 		}
 		if s.failed != nil && src != s.broken {
@@ -205,8 +205,8 @@ func (l *loop) readEnded(src *end, errno unix.Errno) bool {
 	return true
 }
 
-// finish passes the end of a direction on, once all its bytes are.
-func (l *loop) finish(src *end) {
+// passEnd passes the end of a direction on, once all its bytes are.
+func (l *loop) passEnd(src *end) {
 	dst := src.other
 	if !src.eof || dst.shut {
 		return

@@ -14,6 +14,7 @@ type state uint8
 
 const (
 	gone      state = iota
+	arriving        // what comes at once
 	queueing        // an endpoint
 	stocking        // a socket
 	dialling        // the connection to the endpoint
@@ -71,7 +72,7 @@ func (e *end) open(s *session, other *end, fd int32) {
 // open begins a session with a client that was accepted.
 func (l *loop) open(f *Front, fd int32, from *sockaddr) {
 	s := l.sessions.get()
-	s.front, s.state = f, queueing
+	s.front, s.state = f, arriving
 	s.began = l.clock()
 	s.timer.s = s
 	s.peer = from.get()
@@ -89,7 +90,7 @@ func (l *loop) open(f *Front, fd int32, from *sockaddr) {
 		l.end(s, fmt.Errorf("watch the client: %w", errno))
 		return
 	}
-	l.pick(s)
+	l.arrived = append(l.arrived, s)
 }
 
 // happened is called for an event of one of a session's sockets.
@@ -106,7 +107,8 @@ func (l *loop) happened(e *end, what uint32) {
 	if what&unix.EPOLLOUT != 0 && e.pending() {
 		l.pump(e.other)
 	}
-	if s.state == streaming && e.readable {
+	// If that is blocked, there will be an event when it is no more.
+	if s.state == streaming && e.readable && !e.other.pending() {
 		l.pump(e)
 	}
 	if s.state == streaming && what&(unix.EPOLLERR|unix.EPOLLHUP) != 0 {

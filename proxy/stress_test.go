@@ -21,7 +21,7 @@ import (
 // a limit of connections, and wants the books to balance.
 func TestStress(t *testing.T) {
 	var j journal
-	p := &Proxy{MaxConns: 20, IdleTimeout: 10 * time.Second}
+	p := &Proxy{Loops: 3, MaxConns: 20, IdleTimeout: 10 * time.Second}
 	j.attach(p)
 	f := forward(t, p, server(t, copyBack))
 	const clients = 300
