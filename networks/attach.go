@@ -34,6 +34,10 @@ type Options struct {
 
 // Attachment is the network that a namespace got.
 type Attachment struct {
+	// Network is what was asked for, and for [Auto] what came of it.
+	Network Spec
+	// Lacking is why [Auto] came to no network, nil otherwise.
+	Lacking error
 	// Interface is the name of the pod's in its namespace, "" where it got
 	// none.
 	Interface string
@@ -59,12 +63,14 @@ type Attachment struct {
 func Attach(ctx context.Context, o Options) (*Attachment, error) {
 	switch o.Network.Mode {
 	case None, Host, "":
-		return &Attachment{}, nil
+		return &Attachment{Network: o.Network}, nil
+	case Auto:
+		return attachAuto(ctx, o)
 	}
 	if err := o.check(); err != nil {
 		return nil, fail("attach", fmt.Sprintf("pod %q to network %s", o.Pod, o.Network), fmt.Errorf("%w: %w", ErrInvalid, err))
 	}
-	a := &Attachment{state: state{o.StateDir}, pod: o.Pod, record: &record{Mode: o.Network.Mode}}
+	a := &Attachment{Network: o.Network, state: state{o.StateDir}, pod: o.Pod, record: &record{Mode: o.Network.Mode}}
 	err := ctx.Err()
 	if err == nil {
 		err = a.claim(ctx)
@@ -81,6 +87,16 @@ func Attach(ctx context.Context, o Options) (*Attachment, error) {
 		return nil, a.failed(o, errors.Join(err, a.Detach(context.WithoutCancel(ctx))))
 	}
 	return a, nil
+}
+
+// attachAuto tries a bridge.
+func attachAuto(ctx context.Context, o Options) (*Attachment, error) {
+	o.Network.Mode = Bridge
+	a, err := Attach(ctx, o)
+	if errors.Is(err, ErrUnsupported) {
+		return &Attachment{Network: Spec{Mode: None}, Lacking: err}, nil
+	}
+	return a, err
 }
 
 func (a *Attachment) failed(o Options, err error) error {

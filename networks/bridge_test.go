@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/peapod/peapod/internal/netlink"
+	"github.com/peapod/peapod/internal/testkit"
 	"github.com/peapod/peapod/namespaces"
 )
 
@@ -369,6 +370,30 @@ func TestUndo(t *testing.T) {
 	}
 	if got := hostLinks(t); len(got) != 3 || !slices.Contains(got, first.HostLink) {
 		t.Errorf("links %v", got)
+	}
+}
+
+// A kernel without netfilter has no bridge for pods: nothing of it stays, and
+// the error says which modules are missing.
+func TestNoNetfilter(t *testing.T) {
+	needsKernel(t)
+	o := options(t, "shop", newPod(t))
+	testkit.WithoutNetfilter(t, func() {
+		_, err := Attach(t.Context(), o)
+		if !errors.Is(err, ErrUnsupported) || !errors.Is(err, unix.EPROTONOSUPPORT) || !strings.Contains(err.Error(), "nfnetlink") {
+			t.Errorf("got %v", err)
+		}
+		o.Network.Mode = Auto
+		a, err := Attach(t.Context(), o)
+		if err != nil || a.Network.Mode != None || !errors.Is(a.Lacking, ErrUnsupported) {
+			t.Errorf("auto: %+v, %v", a, err)
+		}
+	})
+	if got := append(left(t, o.StateDir), hostLinks(t)...); !slices.Equal(got, []string{"lo"}) {
+		t.Errorf("left over: %v", got)
+	}
+	if a := attach(t, o); a.Network.Mode != Bridge || len(a.Addresses) == 0 {
+		t.Errorf("auto with netfilter: %+v", a)
 	}
 }
 

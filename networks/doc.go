@@ -4,6 +4,7 @@
 //   - [Host] is for who uses the host's namespace: there is nothing to do.
 //   - [Bridge] connects it to the others on a bridge of the host, and to the
 //     world behind the host's own addresses.
+//   - [Auto] is a bridge where the kernel can have one.
 //   - [CNI] lets the plugins of a CNI configuration do it.
 //
 // [Parse] reads which one is meant, [Attach] does it, [Attachment.Detach]

@@ -70,7 +70,7 @@ func attach(t testing.TB, o Options) *Attachment {
 		if err := a.Detach(context.Background()); err != nil {
 			t.Error(err)
 		}
-		if o.Network.Mode == Bridge {
+		if o.Network.bridged() {
 			dropBridge(t, o.Network.Name)
 		}
 	})

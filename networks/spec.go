@@ -17,6 +17,9 @@ const (
 	Host   Mode = "host"
 	Bridge Mode = "bridge"
 	CNI    Mode = "cni"
+	// Auto is a bridge where the kernel has what that takes, and none
+	// elsewhere.
+	Auto Mode = "auto"
 )
 
 // DefaultBridge is the name of the bridge when none is given.
@@ -38,8 +41,8 @@ type Spec struct {
 	MTU int
 }
 
-// Parse reads a network: "none", "host", "cni:NAME",
-// or "bridge" with the details that differ from the usual ones, such as
+// Parse reads a network: "none", "host", "cni:NAME", or "bridge" or "auto", with
+// the details that differ from the usual ones, such as
 // "bridge:shop0,subnet=10.9.0.0/24,subnet=fd00:9::/64,mtu=1400". Errors wrap
 // [ErrInvalid].
 func Parse(text string) (Spec, error) {
@@ -59,25 +62,28 @@ func Parse(text string) (Spec, error) {
 	return s, nil
 }
 
+// bridged tells whether the spec is about a bridge.
+func (s *Spec) bridged() bool { return s.Mode == Bridge || s.Mode == Auto }
+
 func (s *Spec) parse(named bool) error {
 	switch s.Mode {
 	case None, Host:
 		if named {
 			return fmt.Errorf("%s has no name", s.Mode)
 		}
-	case Bridge:
+	case Bridge, Auto:
 		if !named {
 			s.Name = DefaultBridge
 		}
 	case CNI:
 	default:
-		return fmt.Errorf("want none, host, bridge or cni:NAME")
+		return fmt.Errorf("want none, host, bridge, auto or cni:NAME")
 	}
 	return nil
 }
 
 func (s *Spec) details(text string) error {
-	if s.Mode != Bridge {
+	if !s.bridged() {
 		return fmt.Errorf("%s has no details", s.Mode)
 	}
 	for detail := range strings.SplitSeq(text, ",") {
@@ -110,7 +116,7 @@ func (s *Spec) check() error {
 			return fmt.Errorf("name %q of a CNI network: want cni:NAME, of letters, digits, dots, dashes and underscores", s.Name)
 		}
 		return nil
-	case Bridge:
+	case Bridge, Auto:
 	default:
 		return nil
 	}
@@ -156,7 +162,7 @@ func (s Spec) String() string {
 	if s.Mode == "" {
 		text = string(None)
 	}
-	if s.Mode == CNI || s.Mode == Bridge && s.Name != DefaultBridge {
+	if s.Mode == CNI || s.bridged() && s.Name != DefaultBridge {
 		text += ":" + s.Name
 	}
 	for _, p := range s.Subnets {

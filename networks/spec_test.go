@@ -12,6 +12,7 @@ func TestParse(t *testing.T) {
 		"host":          {Mode: Host},
 		"bridge":        {Mode: Bridge, Name: "peapod0"},
 		"bridge:br-7.x": {Mode: Bridge, Name: "br-7.x"},
+		"auto":          {Mode: Auto, Name: "peapod0"},
 		"cni:podman":    {Mode: CNI, Name: "podman"},
 	} {
 		got, err := Parse(text)
@@ -31,7 +32,7 @@ func TestParse(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for text, why := range map[string]string{
-		"":                           "want none, host",
+		"":                           "want none, host, bridge, auto or cni:NAME",
 		"briddge":                    "want none, host",
 		"none:x":                     "none has no name",
 		"host,mtu=1400":              "host has no details",

@@ -58,6 +58,9 @@ func (s *Supervisor) attach(ctx context.Context, resolved []*Resolved) (_ []*Res
 	if err != nil {
 		return nil, err
 	}
+	if s.attached.Lacking != nil {
+		s.log().Warn("the pod has no network", "error", s.attached.Lacking)
+	}
 	s.findAddresses()
 	if err := s.addHostsLines(); err != nil {
 		return nil, err
@@ -99,7 +102,7 @@ func (s *Supervisor) findAddresses() {
 // noteAddresses writes the pod's network into its status.
 func (s *Supervisor) noteAddresses() {
 	a := s.pod.addresses
-	s.status.Network, s.status.HostIP = s.network.String(), a.host.String()
+	s.status.Network, s.status.HostIP = s.attached.Network.String(), a.host.String()
 	for _, ip := range a.pod {
 		s.status.PodIPs = append(s.status.PodIPs, PodIP{ip.String()})
 	}

@@ -238,6 +238,28 @@ func TestHostNetwork(t *testing.T) {
 	}
 }
 
+// Where the kernel has no bridge for pods, auto is none, and the status says so.
+func TestAutoNetwork(t *testing.T) {
+	if !ownHost(t) {
+		return
+	}
+	s := newStage(t)
+	s.store.Log = nil // it warns
+	testkit.WithoutNetfilter(t, func() {
+		sup, err := Start(testkit.Soon(t), s.pod(box("a", "hold")), &Options{Store: s.store, Network: "auto"})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if status := sup.Status(); status.Network != "none" || status.PodIP != "" {
+			t.Errorf("status %+v", status)
+		}
+		sup.Stop(0)
+		sup.Wait()
+	})
+	s.noNetworkLeft()
+}
+
 func TestNetworkRefused(t *testing.T) {
 	if !ownHost(t) {
 		return
@@ -256,7 +278,7 @@ func TestNetworkRefused(t *testing.T) {
 		network string
 		words   string
 	}{
-		{plain(), "briddge", `network "briddge": invalid: want none, host, bridge or cni:NAME`},
+		{plain(), "briddge", `network "briddge": invalid: want none, host, bridge, auto or cni:NAME`},
 		{plain(), "cni:none-such", "CNI network none-such"},
 		{onHost(box("a", "hold")), "bridge", "spec.hostNetwork: the pod is run with network bridge"},
 		{onHost(forwards(box("a", "hold"), 8081, 8080)), "", "ports[0].hostPort: the pod has the host's network: want 8080"},
