@@ -22,6 +22,9 @@ type catalog struct {
 	changed func(change) // called by one goroutine
 	done    chan struct{}
 
+	waking  sync.Mutex // held until all pods are known
+	reading sync.Mutex // held while files are read: what is read later is newer
+
 	mu       sync.Mutex
 	services map[string]*ServiceRecord
 	pods     map[string]*catalogPod     // nil before they are looked at
@@ -158,7 +161,7 @@ func (c *catalog) readAll() {
 		c.services[r.Service.Metadata.Name] = r
 	}
 	c.mu.Unlock()
-	if c.watchPods() || c.pods == nil {
+	if c.watchPods() {
 		return
 	}
 	entries, _ := os.ReadDir(c.store.podsDir())
@@ -176,6 +179,8 @@ func (c *catalog) readAll() {
 
 // readService tells whether a service has changed: by being registered anew.
 func (c *catalog) readService(name string) bool {
+	c.reading.Lock()
+	defer c.reading.Unlock()
 	r, err := c.store.serviceRecord(name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		c.store.log().Warn("a service's state cannot be read", "service", name, "error", err)
@@ -199,6 +204,8 @@ func (c *catalog) readService(name string) bool {
 // watchPods begins to look at pods, when there is a first service. It reports
 // whether it has begun.
 func (c *catalog) watchPods() bool {
+	c.waking.Lock()
+	defer c.waking.Unlock()
 	c.mu.Lock()
 	begin := c.pods == nil && len(c.services) > 0
 	if begin {
@@ -220,6 +227,14 @@ func (c *catalog) watchPods() bool {
 
 // readPod tells whether a pod has changed in what services need to know of it.
 func (c *catalog) readPod(name string) bool {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	c.mu.Lock()
+	asleep := c.pods == nil
+	c.mu.Unlock()
+	if asleep {
+		return false
+	}
 	r, err := c.store.Get(name)
 	if err != nil && !errors.Is(err, ErrNotExist) {
 		c.store.log().Warn("a pod's state cannot be read", "pod", name, "error", err)
@@ -229,9 +244,6 @@ func (c *catalog) readPod(name string) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.pods == nil {
-		return false
-	}
 	old := c.pods[name]
 	if err != nil {
 		c.forget(name)

@@ -19,6 +19,10 @@ type hub struct {
 	catalog *catalog
 	users   int // guarded by hubs.mu
 
+	living   context.Context // until the hub goes
+	end      context.CancelFunc
+	draining sync.WaitGroup // what listens no more and still has connections
+
 	mu       sync.Mutex
 	closed   bool
 	proxies  map[connectionOptions]*proxy.Proxy
@@ -34,9 +38,9 @@ type connectionOptions struct {
 
 // hubService is a service that is forwarded to.
 type hubService struct {
-	record *ServiceRecord
-	ports  []*hubPort
-	env    []string
+	record  *ServiceRecord
+	options ServiceOptions
+	ports   []*hubPort
 }
 
 // hubPort is one of a service's ports.
@@ -48,6 +52,8 @@ type hubPort struct {
 	waits   bool // connections wait for a pod
 	open    bool // connections arrive
 }
+
+func (p *hubPort) udp() bool { return p.port.Protocol == "UDP" }
 
 var hubs = struct {
 	mu   sync.Mutex
@@ -64,6 +70,7 @@ func (s *Store) joinHub() (*hub, error) {
 			store: s, proxies: map[connectionOptions]*proxy.Proxy{}, services: map[string]*hubService{},
 			spaces: map[string]*space{}, reaches: map[string]*reach{},
 		}
+		h.living, h.end = context.WithCancel(context.Background())
 		// Nothing may change before what is there is known.
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -94,6 +101,11 @@ func (h *hub) leave() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.closed = true
+	h.end()
+	h.draining.Wait()
+	for _, sp := range h.spaces {
+		sp.close()
+	}
 	for _, p := range h.proxies {
 		p.Close()
 	}
@@ -109,6 +121,19 @@ func (h *hub) follow(what change) {
 	if !h.closed {
 		h.update(what)
 	}
+}
+
+// notice looks at a pod whose status this process has changed, so that what
+// comes next finds the services as they are.
+func (h *hub) notice(pod string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return
+	}
+	// Somebody else may have read it already, and be about to come here.
+	h.catalog.readPod(pod)
+	h.update(change{pods: []string{pod}})
 }
 
 // update brings everything in line with the catalog. mu is held.
@@ -166,11 +191,8 @@ func (h *hub) addService(r *ServiceRecord) *hubService {
 		h.store.log().Error("a service is not forwarded to", "service", r.Service.Metadata.Name, "error", err)
 		return nil
 	}
-	s := &hubService{record: r, env: serviceVariables(r.Service)}
+	s := &hubService{record: r, options: o}
 	for _, port := range r.Service.Spec.Ports {
-		if _, ok := r.Service.address(); !ok || orTCP(port.Protocol) != "TCP" {
-			continue
-		}
 		s.ports = append(s.ports, &hubPort{service: s, port: port, proxy: h.proxy(o), waits: o.Queue > 0, pool: proxy.NewPool(poolOptions(r.Service, o))})
 	}
 	h.services[r.Service.Metadata.Name] = s
@@ -267,12 +289,11 @@ func (e *Endpoints) endpoints(s *Service, port ServicePort) (list []proxy.Endpoi
 	return list
 }
 
-// attach lets the services be reached from a network namespace: of a pod, or
-// with the name "" the host's.
+// attach lets the services be reached from a pod's network namespace.
 func (h *hub) attach(name string, netns *os.File) *space {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	sp := newSpace(h, netns, name == "")
+	sp := newSpace(h, netns)
 	h.spaces[name] = sp
 	for _, s := range h.services {
 		sp.open(s)
@@ -294,25 +315,53 @@ func (h *hub) detach(name string) {
 	}
 }
 
-// await returns when a service of this process is known, and the host can reach
-// it; the error is the context's.
-func (h *hub) await(ctx context.Context, names []string) error {
-	for {
-		h.mu.Lock()
-		missing := 0
-		for _, name := range names {
-			if h.services[name] == nil {
-				missing++
-			}
+// hostSpace is the name of the host's network namespace among those of pods.
+const hostSpace = ""
+
+// expose lets services that this process has registered be reached from the
+// host. The error tells which address is in the way; then nothing is left.
+func (h *hub) expose(r *registration) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	host := h.spaces[hostSpace]
+	if host == nil {
+		host = newSpace(h, nil)
+		h.spaces[hostSpace] = host
+	}
+	var names []string
+	for _, record := range r.records {
+		name := record.Service.Metadata.Name
+		names = append(names, name)
+		h.catalog.readService(name)
+	}
+	h.catalog.watchPods()
+	h.update(change{services: names})
+	for _, record := range r.records {
+		service := h.services[record.Service.Metadata.Name]
+		if service != nil && !host.has(service) {
+			host.open(service) // it was known before there was host
 		}
-		h.mu.Unlock()
-		if missing == 0 {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(time.Millisecond):
+		if err := host.openAll(service, record.Service); err != nil {
+			h.withdrawLocked(r)
+			return err
 		}
 	}
+	return nil
+}
+
+// withdraw takes services back that were exposed.
+func (h *hub) withdraw(r *registration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.withdrawLocked(r)
+}
+
+func (h *hub) withdrawLocked(r *registration) {
+	r.release()
+	var names []string
+	for _, record := range r.records {
+		names = append(names, record.Service.Metadata.Name)
+		h.catalog.readService(record.Service.Metadata.Name)
+	}
+	h.update(change{services: names})
 }

@@ -36,9 +36,7 @@ func (h *hub) reach(p *catalogPod) (*reach, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reach{state: p.state, netns: netns, sockets: &proxy.Sockets{Make: func(domain, typ, n int) ([]int, error) {
-		return namespaces.Sockets(netns, domain, typ, 0, n)
-	}}}
+	r := &reach{state: p.state, netns: netns, sockets: &proxy.Sockets{Make: socketsOf(netns)}}
 	h.reaches[name] = r
 	return r, nil
 }

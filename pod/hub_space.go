@@ -11,43 +11,54 @@ import (
 	"github.com/peapod/peapod/internal/sklookup"
 	"github.com/peapod/peapod/namespaces"
 	"github.com/peapod/peapod/proxy"
+	"golang.org/x/sys/unix"
 )
 
 // space is a network namespace from which services are reached. Its methods are
 // called with the hub's mu held.
 type space struct {
 	hub   *hub
-	netns *os.File
-	host  bool
+	netns *os.File // nil: this process's
 
 	table  *sklookup.Table // nil before the first service, and where there can be none
 	plain  bool            // there can be none
-	fronts map[*hubPort]*front
+	fronts map[*hubPort][]*front
 }
 
 // front is where a namespace listens for a service's port.
 type front struct {
-	*proxy.Front
-	addr   netip.AddrPort
-	socket *os.File // the same that Front accepts from; nil without a table
-	led    bool
+	proxyFront
+	addr     netip.AddrPort
+	protocol int
+	socket   *os.File // the same that the front accepts from, where a table leads to it
+	led      bool
 }
 
-func newSpace(h *hub, netns *os.File, host bool) *space {
-	return &space{hub: h, netns: netns, host: host, fronts: map[*hubPort]*front{}}
+// proxyFront is a *proxy.Front or a *proxy.UDPFront.
+type proxyFront interface {
+	Shutdown(context.Context) error
+	Close() error
 }
+
+func newSpace(h *hub, netns *os.File) *space {
+	return &space{hub: h, netns: netns, fronts: map[*hubPort][]*front{}}
+}
+
+func (sp *space) host() bool { return sp.netns == nil }
 
 // open listens for a service. On the host only the process does it that has
 // registered the service.
 func (sp *space) open(s *hubService) {
-	if sp.host && s.record.PID != os.Getpid() {
+	if sp.host() && s.record.PID != os.Getpid() {
 		return
 	}
-	ip, _ := s.record.Service.address()
+	ip, ok := s.record.Service.address()
 	for _, p := range s.ports {
-		f, err := sp.listen(netip.AddrPortFrom(ip, uint16(p.port.Port)), p)
+		if !ok {
+			break
+		}
+		err := sp.listen(netip.AddrPortFrom(ip, uint16(p.port.Port)), p)
 		if err == nil {
-			sp.fronts[p] = f
 			err = sp.lead(p)
 		}
 		if err != nil {
@@ -56,45 +67,122 @@ func (sp *space) open(s *hubService) {
 	}
 }
 
+// has tells whether the service has been opened.
+func (sp *space) has(s *hubService) bool {
+	return len(s.ports) > 0 && len(sp.fronts[s.ports[0]]) > 0
+}
+
 // lead lets connections arrive at a port that leads somewhere, and has them
 // refused at once where it does not.
 func (sp *space) lead(p *hubPort) (err error) {
-	f := sp.fronts[p]
-	if f == nil || f.socket == nil || f.led == p.open {
-		return nil
+	for _, f := range sp.fronts[p] {
+		if f.socket == nil || f.led == p.open {
+			continue
+		}
+		if f.led = p.open; f.led {
+			err = errors.Join(err, sp.table.Lead(f.protocol, f.addr, f.socket))
+		} else {
+			err = errors.Join(err, sp.table.Drop(f.protocol, f.addr))
+		}
 	}
-	if f.led = p.open; f.led {
-		return sp.table.Lead(sklookup.TCP, f.addr, f.socket)
-	}
-	return sp.table.Drop(sklookup.TCP, f.addr)
+	return err
 }
 
-// listen makes the listener of a service's port: one that is bound to another
-// port of its address, which is in nobody's way, and to which a table leads.
-func (sp *space) listen(addr netip.AddrPort, p *hubPort) (*front, error) {
+// listen listens at a service's own address: by TCP through a socket that is
+// bound to another port of the address, which is in nobody's way, and to which a
+// table leads. An answer by UDP has to come from the port itself.
+func (sp *space) listen(addr netip.AddrPort, p *hubPort) error {
 	if err := sp.openTable(); err != nil {
-		return nil, err
+		return err
 	}
-	at := addr
-	if sp.table != nil {
-		at = netip.AddrPortFrom(addr.Addr(), 0)
+	switch {
+	case sp.table == nil:
+		return sp.listenAt(addr, p)
+	case p.udp():
+		return sp.listenUDP(addr, p)
 	}
-	l, err := sp.listener(at)
+	l, err := sp.listener(netip.AddrPortFrom(addr.Addr(), 0))
+	if err != nil {
+		return err
+	}
+	socket, err := l.File()
+	if err != nil {
+		l.Close()
+		return err
+	}
+	served, err := p.proxy.Serve(context.Background(), l, p.pool)
+	if err != nil {
+		socket.Close()
+		return err
+	}
+	sp.fronts[p] = append(sp.fronts[p], &front{proxyFront: served, addr: addr, protocol: sklookup.TCP, socket: socket})
+	return nil
+}
+
+// listenUDP is listen for UDP.
+func (sp *space) listenUDP(addr netip.AddrPort, p *hubPort) error {
+	socket, err := sp.boundUDP(addr)
+	if err != nil {
+		return err
+	}
+	served, err := proxy.ForwardUDP(addr, p.pool, proxy.UDPOptions{Socket: socket, IdleTimeout: p.service.options.IdleTimeout, Log: sp.hub.store.Log})
+	if err != nil {
+		socket.Close()
+		return err
+	}
+	sp.fronts[p] = append(sp.fronts[p], &front{proxyFront: served, addr: addr, protocol: sklookup.UDP, socket: socket})
+	return nil
+}
+
+// boundUDP makes a UDP socket with an address, IPv4.
+func (sp *space) boundUDP(addr netip.AddrPort) (*os.File, error) {
+	const kind = unix.SOCK_DGRAM | unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
+	var fd int
+	var err error
+	if sp.host() {
+		fd, err = unix.Socket(unix.AF_INET, kind, 0)
+	} else {
+		fd, err = namespaces.Socket(sp.netns, unix.AF_INET, kind, 0)
+	}
 	if err != nil {
 		return nil, err
 	}
-	f := &front{addr: addr}
-	if sp.table != nil {
-		if f.socket, err = l.File(); err != nil {
-			l.Close()
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("bind %s: %w", addr, err)
+	}
+	return os.NewFile(uintptr(fd), addr.String()), nil
+}
+
+// listenAt listens at an address that is a socket's own, such as a node port.
+func (sp *space) listenAt(addr netip.AddrPort, p *hubPort) error {
+	served, err := sp.serveAt(addr, p)
+	if err != nil {
+		return err
+	}
+	sp.fronts[p] = append(sp.fronts[p], &front{proxyFront: served, addr: addr})
+	return nil
+}
+
+func (sp *space) serveAt(addr netip.AddrPort, p *hubPort) (proxyFront, error) {
+	if !p.udp() {
+		l, err := sp.listener(addr)
+		if err != nil {
 			return nil, err
 		}
+		return p.proxy.Serve(context.Background(), l, p.pool)
 	}
-	if f.Front, err = p.proxy.Serve(context.Background(), l, p.pool); err != nil {
-		f.socket.Close()
-		return nil, err
+	o := proxy.UDPOptions{IdleTimeout: p.service.options.IdleTimeout, Log: sp.hub.store.Log}
+	if !sp.host() {
+		o.Sockets = &proxy.Sockets{Make: socketsOf(sp.netns)}
+		defer o.Sockets.Close()
 	}
-	return f, nil
+	return proxy.ForwardUDP(addr, p.pool, o)
+}
+
+// socketsOf makes sockets in a network namespace.
+func socketsOf(netns *os.File) func(domain, typ, n int) ([]int, error) {
+	return func(domain, typ, n int) ([]int, error) { return namespaces.Sockets(netns, domain, typ, 0, n) }
 }
 
 // openTable opens the table, unless it is. Where that is not possible listeners
@@ -123,7 +211,11 @@ func (sp *space) listener(addr netip.AddrPort) (*net.TCPListener, error) {
 	}
 	var c net.ListenConfig
 	c.SetMultipathTCP(false) // neither a table nor splice(2) knows its sockets
-	l, err := c.Listen(context.Background(), "tcp", addr.String())
+	text := addr.String()
+	if addr.Addr() == netip.IPv6Unspecified() {
+		text = fmt.Sprintf(":%d", addr.Port()) // also where there is no IPv6
+	}
+	l, err := c.Listen(context.Background(), "tcp", text)
 	if err != nil {
 		return nil, err
 	}
@@ -138,18 +230,16 @@ func (sp *space) listener(addr netip.AddrPort) (*net.TCPListener, error) {
 // shut takes no more connections to a service. Those that are open go on.
 func (sp *space) shut(s *hubService) {
 	for _, p := range s.ports {
-		f := sp.fronts[p]
-		if f == nil {
-			continue
+		for _, f := range sp.fronts[p] {
+			if f.led {
+				if err := sp.table.Drop(f.protocol, f.addr); err != nil {
+					sp.hub.store.log().Error("a service that has gone is still led to", "service", s.record.Service.Metadata.Name, "error", err)
+				}
+			}
+			f.socket.Close()
+			sp.hub.draining.Go(func() { f.Shutdown(sp.hub.living) })
 		}
 		delete(sp.fronts, p)
-		if f.led {
-			if err := sp.table.Drop(sklookup.TCP, f.addr); err != nil {
-				sp.hub.store.log().Error("a service that has gone is still led to", "service", s.record.Service.Metadata.Name, "error", err)
-			}
-		}
-		f.socket.Close()
-		go f.Shutdown(context.Background())
 	}
 }
 
@@ -158,9 +248,11 @@ func (sp *space) close() {
 	if sp.table != nil {
 		sp.table.Close()
 	}
-	for _, f := range sp.fronts {
-		f.socket.Close()
-		f.Close()
+	for _, fronts := range sp.fronts {
+		for _, f := range fronts {
+			f.socket.Close()
+			f.Close()
+		}
 	}
 	clear(sp.fronts)
 }

@@ -1,12 +1,16 @@
 package pod
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/peapod/peapod/internal/testkit"
+	"golang.org/x/sys/unix"
 )
 
 // labelled gives a pod a label by which services find it.
@@ -30,14 +34,13 @@ func (s *stage) services(text string) []*ServiceRecord {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(h.leave)
-	h.attach("", nil)
-	s.t.Cleanup(func() { h.detach("") })
-	r := register(s.t, &s.store, text)
-	var names []string
-	for _, x := range r.records {
-		names = append(names, x.Service.Metadata.Name)
+	m := parseServices(s.t, text)
+	r, err := s.store.register(m.Services, m.Endpoints)
+	if err != nil {
+		s.t.Fatal(err)
 	}
-	if err := h.await(testkit.Soon(s.t), names); err != nil {
+	s.t.Cleanup(func() { h.withdraw(r) })
+	if err := h.expose(r); err != nil {
 		s.t.Fatal(err)
 	}
 	return r.records
@@ -137,4 +140,83 @@ func TestServiceWithEndpoints(t *testing.T) {
 	list := s.services(fmt.Sprintf(`{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "db"}, "spec": {"ports": [{"port": 5432}]}}
 {"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "db"}, "subsets": [{"addresses": [{"ip": "127.0.0.1"}], "ports": [{"port": %d}]}]}`, l.Addr().(*net.TCPAddr).Port))
 	s.expect(s.pod(box("a", "connect "+list[0].Service.Spec.ClusterIP+":5432")), "a: outside")
+}
+
+// echoUDP answers each datagram with what it got, behind a name.
+func echoUDP(t *testing.T, name string) (port int) {
+	t.Helper()
+	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	go func() {
+		buffer := make([]byte, 2048)
+		for {
+			n, from, err := c.ReadFromUDP(buffer)
+			if err != nil {
+				return
+			}
+			c.WriteToUDP(append([]byte(name+" "), buffer[:n]...), from)
+		}
+	}()
+	return c.LocalAddr().(*net.UDPAddr).Port
+}
+
+func askUDP(t *testing.T, addr, text string) string {
+	t.Helper()
+	c, err := net.Dial("udp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(5 * time.Second))
+	io.WriteString(c, text)
+	buffer := make([]byte, 2048)
+	n, err := c.Read(buffer)
+	if err != nil {
+		t.Errorf("%s: %v", addr, err)
+	}
+	return string(buffer[:n])
+}
+
+// The host's addresses of a service, by TCP and UDP.
+func TestServiceOnTheHost(t *testing.T) {
+	s := newStage(t)
+	_, out := s.start(s.serve("web", 8080))
+	out.await("a: ready", 1)
+	node, host, udp := freePort(t), freePort(t), echoUDP(t, "udp")
+	if node < minNodePort || node > maxNodePort {
+		node = 30321
+	}
+	text := fmt.Sprintf(`{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "annotations": {"peapod.dev/host-port": "127.0.0.1:%d"}},
+ "spec": {"type": "NodePort", "selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": "http", "nodePort": %d}]}}
+{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "dns"}, "spec": {"ports": [{"port": 53, "protocol": "UDP"}]}}
+{"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "dns"}, "subsets": [{"addresses": [{"ip": "127.0.0.1"}], "ports": [{"port": %d, "protocol": "UDP"}]}]}`, host, node, udp)
+	list := s.services(text)
+	for _, addr := range []string{local(node), local(host), list[0].Service.Spec.ClusterIP + ":80"} {
+		if got := ask(t, addr, "x "); got != "x bye" {
+			t.Errorf("%s: %q", addr, got)
+		}
+	}
+	if got := askUDP(t, list[1].Service.Spec.ClusterIP+":53", "question"); got != "udp question" {
+		t.Errorf("%q", got)
+	}
+	// An address that is taken keeps the services from being there at all.
+	h, err := s.store.joinHub()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.leave()
+	m := parseServices(t, fmt.Sprintf(`{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "second", "annotations": {"peapod.dev/host-port": "127.0.0.1:%d"}}, "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}}`, host))
+	r, err := s.store.register(m.Services, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.expose(r); !errors.Is(err, unix.EADDRINUSE) || !strings.Contains(err.Error(), "test.yaml:1:") {
+		t.Errorf("an address that is taken: %v", err)
+	}
+	if _, err := s.store.GetService("second"); !errors.Is(err, ErrServiceNotExist) {
+		t.Errorf("what failed is there: %v", err)
+	}
 }

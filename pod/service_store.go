@@ -141,6 +141,9 @@ func (s *Store) register(services []*Service, endpoints []*Endpoints) (_ *regist
 					svc.Metadata.Name, ErrServiceExist, t.PID, svc.Metadata.Name)
 			}
 		}
+		if err := svc.supported(); err != nil {
+			return nil, err
+		}
 		chosen, err := a.choose(svc)
 		if err != nil {
 			return nil, err
@@ -153,6 +156,18 @@ func (s *Store) register(services []*Service, endpoints []*Endpoints) (_ *regist
 		}
 	}
 	return r, nil
+}
+
+// supported refuses what connections cannot have yet.
+func (s *Service) supported() error {
+	o, err := s.Options()
+	switch {
+	case err != nil:
+		return err
+	case o.AcceptProxyProtocol, o.SendProxyProtocol != 0, o.Transparent:
+		return s.Errorf("metadata.annotations", "the PROXY protocol and transparent connections are not supported yet; leave their annotations out")
+	}
+	return nil
 }
 
 func endpointsOf(svc *Service, list []*Endpoints) *Endpoints {

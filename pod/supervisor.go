@@ -124,7 +124,10 @@ func (s *Supervisor) start(ctx context.Context, resolved []*Resolved) (err error
 	defer s.mu.Unlock()
 	s.status.Phase = PodRunning
 	s.started = true
-	return s.status.save(s.place.statusFile())
+	if err = s.status.save(s.place.statusFile()); err == nil {
+		s.hub.notice(s.place.name)
+	}
+	return err
 }
 
 // makeNamespaces begins to make the namespaces, for which the kernel takes most
@@ -363,6 +366,7 @@ func (s *Supervisor) saveStatus() {
 	if err := s.status.save(s.place.statusFile()); err != nil {
 		s.log().Error("the pod's status cannot be written", "error", err)
 	}
+	s.hub.notice(s.place.name)
 }
 
 // fail notes a container that failed for good.

@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -33,6 +34,8 @@ type Change struct {
 // Watcher watches directories.
 type Watcher struct {
 	file *os.File
+
+	mu   sync.Mutex
 	dirs []string
 	what map[int32]Change // by watch descriptor; File is ""
 	ids  map[Change]int32
@@ -60,9 +63,10 @@ func Watch(dirs ...string) (*Watcher, error) {
 	return w, nil
 }
 
-// Add watches one more directory, which has to be there. It is not called at the
-// same time as Next.
+// Add watches one more directory, which has to be there.
 func (w *Watcher) Add(dir string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.dirs = append(w.dirs, dir)
 	return w.top(dir)
 }
@@ -139,17 +143,27 @@ func (w *Watcher) Next() ([]Change, error) {
 		if err != nil {
 			return nil, err
 		}
-		for rest := buffer[:n]; len(rest) >= unix.SizeofInotifyEvent; {
-			event := (*unix.InotifyEvent)(unsafe.Pointer(&rest[0]))
-			size := unix.SizeofInotifyEvent + int(event.Len)
-			name := unix.ByteSliceToString(rest[unix.SizeofInotifyEvent:size])
-			if err := w.event(event.Wd, event.Mask, name, &list); err != nil {
-				return nil, err
-			}
-			rest = rest[size:]
+		if err := w.events(buffer[:n], &list); err != nil {
+			return nil, err
 		}
 	}
 	return list, nil
+}
+
+// events adds what the kernel tells.
+func (w *Watcher) events(data []byte, list *changes) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(data) >= unix.SizeofInotifyEvent {
+		event := (*unix.InotifyEvent)(unsafe.Pointer(&data[0]))
+		size := unix.SizeofInotifyEvent + int(event.Len)
+		name := unix.ByteSliceToString(data[unix.SizeofInotifyEvent:size])
+		if err := w.event(event.Wd, event.Mask, name, list); err != nil {
+			return err
+		}
+		data = data[size:]
+	}
+	return nil
 }
 
 // event adds what an event tells.
