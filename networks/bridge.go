@@ -52,8 +52,8 @@ func ensureBridge(c *netlink.Conn, s *Spec) (*bridge, error) {
 	if errors.Is(err, unix.ENODEV) {
 		return newBridge(c, s)
 	}
-	if err == nil && !isBridge(l) {
-		err = fmt.Errorf("%w: the host has a link of this name that is no bridge", ErrExist)
+	if err == nil && !l.ours() {
+		err = fmt.Errorf("%w: the host has a link of this name that peapod did not make; choose another", ErrExist)
 	}
 	if err != nil {
 		return nil, fail("use", "bridge "+s.Name, err)
@@ -115,7 +115,7 @@ func newBridge(c *netlink.Conn, s *Spec) (*bridge, error) {
 		err = b.furnish(c, s)
 	}
 	if err != nil {
-		return nil, errors.Join(err, deleteLink(c, s.Name, isBridge), unprotect(s.Name))
+		return nil, errors.Join(err, deleteLink(c, s.Name, link.ours), unprotect(s.Name))
 	}
 	return b, nil
 }
@@ -202,7 +202,7 @@ func localSubnet(bridge string) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom16(addr), 64)
 }
 
-// RemoveBridge removes a bridge of the host, called name or [DefaultBridge],
+// RemoveBridge removes a bridge that Attach made, called name or [DefaultBridge],
 // and its table of nftables. One that has pods connected to it stays: the error
 // wraps [ErrExist]. One that is not there is no error. ctx is heeded before
 // anything is done.
@@ -220,7 +220,10 @@ func RemoveBridge(ctx context.Context, name string) error {
 	}
 	defer c.Close()
 	l, err := findLink(c, linkNamed(name))
-	if err == nil && isBridge(l) {
+	if err == nil && !l.ours() {
+		return fail("remove", "bridge "+name, fmt.Errorf("%w: peapod did not make it", ErrExist))
+	}
+	if err == nil {
 		ports, err := listPorts(c, l.index)
 		if err == nil && len(ports) > 0 {
 			err = fmt.Errorf("%w: %v are connected to it", ErrExist, ports)
@@ -229,7 +232,7 @@ func RemoveBridge(ctx context.Context, name string) error {
 			return fail("remove", "bridge "+name, err)
 		}
 	}
-	return errors.Join(deleteLink(c, name, isBridge), unprotect(name))
+	return errors.Join(deleteLink(c, name, link.ours), unprotect(name))
 }
 
 // listPorts names the links that are connected to a bridge.

@@ -337,6 +337,65 @@ func TestClash(t *testing.T) {
 	}
 }
 
+// A bridge that somebody else made is left alone, whatever it is called.
+func TestForeignBridge(t *testing.T) {
+	needsKernel(t)
+	c := hostConn(t)
+	defer c.Close()
+	m := netlink.New(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, linkHeader(0, 0)).String(unix.IFLA_IFNAME, "br7")
+	m.Nest(unix.IFLA_LINKINFO, func() { m.String(unix.IFLA_INFO_KIND, "bridge") })
+	if err := c.Do(m); err != nil {
+		t.Fatal(err)
+	}
+	o := options(t, "shop", newPod(t))
+	o.Network.Name = "br7"
+	if _, err := Attach(t.Context(), o); !errors.Is(err, ErrExist) || !strings.Contains(err.Error(), "peapod did not make") {
+		t.Errorf("attach: %v", err)
+	}
+	if err := RemoveBridge(t.Context(), "br7"); !errors.Is(err, ErrExist) {
+		t.Errorf("remove: %v", err)
+	}
+	if err := deleteLink(c, "br7", isBridge); err != nil {
+		t.Fatal(err)
+	}
+	if err := RemoveBridge(t.Context(), "br7"); err != nil {
+		t.Errorf("remove what is not there: %v", err)
+	}
+}
+
+// A host that begins to forward keeps the routes that routers announced to it.
+func TestForward(t *testing.T) {
+	err := namespaces.Do(newPod(t), func() error {
+		if !hasIPv6() {
+			t.Skip("IPv6 is switched off")
+		}
+		if err := forward(true, true); err != nil {
+			return err
+		}
+		for name, want := range map[string]string{
+			"ipv4/ip_forward": "1", "ipv6/conf/all/forwarding": "1", "ipv6/conf/default/accept_ra": "2", "ipv6/conf/all/accept_ra": "1",
+		} {
+			if got := readSysctl(name); got != want {
+				t.Errorf("%s is %q, want %q", name, got, want)
+			}
+		}
+		// A choice that somebody made stays.
+		if err := setSysctl("ipv6/conf/default/accept_ra", "0"); err != nil {
+			return err
+		}
+		if err := errors.Join(setSysctl("ipv6/conf/all/forwarding", "0"), forward(false, true)); err != nil {
+			return err
+		}
+		if got := readSysctl("ipv6/conf/default/accept_ra"); got != "0" {
+			t.Errorf("accept_ra was 0 and is %q", got)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // When a later step fails, what the earlier ones made is taken back.
 func TestUndo(t *testing.T) {
 	needsKernel(t)

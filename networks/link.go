@@ -24,7 +24,13 @@ type link struct {
 }
 
 func isBridge(l link) bool { return l.kind == "bridge" }
-func isPair(l link) bool   { return l.kind == "veth" }
+
+// ours tells whether a link is a bridge that this package made, by its hardware
+// address: to others belong what they know nothing of, addresses of a whole
+// network for instance.
+func (l link) ours() bool { return isBridge(l) && bytes.HasPrefix(l.hardware, hardwarePrefix) }
+
+func isPair(l link) bool { return l.kind == "veth" }
 
 // which names a link in a question.
 type which func() *netlink.Message

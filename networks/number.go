@@ -57,8 +57,12 @@ func allNumbered(subnets []netip.Prefix, n int) []netip.Prefix {
 // of it stays true. It is a locally administered one.
 func hardware(addr netip.Addr) []byte {
 	bytes := addr.AsSlice()
-	return append([]byte{0x02, 'p'}, bytes[len(bytes)-4:]...)
+	return slices.Concat(hardwarePrefix, bytes[len(bytes)-4:])
 }
+
+// hardwarePrefix is what the hardware addresses that come of network addresses
+// begin with.
+var hardwarePrefix = []byte{0x02, 'p'}
 
 // randomHardware is one that nobody else has.
 func randomHardware() []byte {
