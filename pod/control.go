@@ -10,7 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stopRequest is what the file stop.json tells a supervisor that gets SIGTERM.
+// stopRequest is what the file stop.json tells a supervisor that gets SIGTERM,
+// or one of a group, which watches for the file: a signal would be for all of its
+// pods.
 type stopRequest struct {
 	GracePeriodSeconds *float64 `json:"gracePeriodSeconds,omitempty"`
 }
@@ -65,7 +67,15 @@ func (p place) askToStop(grace time.Duration) error {
 	if err := replaceFile(p.stopFile(), request); err != nil {
 		return err
 	}
+	if p.grouped() {
+		return nil
+	}
 	return p.signal(unix.SIGTERM)
+}
+
+func (p place) grouped() bool {
+	_, err := os.Stat(p.groupFile())
+	return err == nil
 }
 
 // GracePeriod is how long the containers have to end: what Store.Stop asked for,
@@ -165,6 +175,9 @@ func (p place) end(ctx context.Context) error {
 	err := p.awaitEnd(patient)
 	if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
 		return err
+	}
+	if p.grouped() {
+		return fmt.Errorf("%w: its supervisor does not answer, and is not killed since it has other pods too (peapod pod ps -o wide tells its process)", ErrRunning)
 	}
 	if err := p.signal(unix.SIGKILL); err != nil {
 		return err

@@ -26,11 +26,12 @@ func (s *stage) detach(p *Pod, change ...func(*Detached)) (string, error) {
 	for _, f := range change {
 		f(d)
 	}
-	name, _, err := Detach(testkit.Soon(s.t), d, "/proc/self/exe", superviseArg)
-	if err == nil {
-		s.t.Cleanup(func() { s.store.Remove(context.Background(), name, true) })
+	names, _, err := Detach(testkit.Soon(s.t), d, "/proc/self/exe", superviseArg)
+	if err != nil {
+		return "", err
 	}
-	return name, err
+	s.t.Cleanup(func() { s.store.Remove(context.Background(), names[0], true) })
+	return names[0], nil
 }
 
 func (s *stage) get(name string) PodStatus {
@@ -258,7 +259,7 @@ func TestSupervisorDies(t *testing.T) {
 // is held by somebody who only clears up, nobody gets a signal.
 func TestLockOfAnother(t *testing.T) {
 	store := Store{Root: t.TempDir()}
-	p, lock, err := store.claim("p")
+	p, lock, err := store.claim("p", false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,10 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Detached is a pod that a process of its own is to run.
+// Detached are the pods of a manifest that a process of its own is to run.
 type Detached struct {
-	// File is the spec's name, for errors and relative paths, and Data its
-	// content.
+	// File is the manifest's name, for errors and relative paths, and Data
+	// its content.
 	File string
 	Data []byte
 	// Options: Output is not used, and Keep is always so.
@@ -39,7 +39,7 @@ type request struct {
 
 // reply is what it writes to descriptor 4 when the pod runs, or cannot.
 type reply struct {
-	Name     string   `json:"name,omitempty"`
+	Names    []string `json:"names,omitempty"`
 	Addrs    []string `json:"addrs,omitempty"`
 	Error    string   `json:"error,omitempty"`
 	ExitCode int      `json:"exitCode,omitempty"`
@@ -54,14 +54,14 @@ type remoteError struct {
 func (e *remoteError) Error() string { return e.text }
 func (e *remoteError) ExitCode() int { return e.code }
 
-// Detach starts a supervisor of its own for a pod and returns the pod's name
-// and host addresses once all of its containers run. command is a program that
-// calls Supervise, with its arguments.
-func Detach(ctx context.Context, d *Detached, command ...string) (name string, addrs []string, err error) {
+// Detach starts a supervisor of its own for the pods of a manifest and returns
+// the pods' names and host addresses once all of their containers run. command is
+// a program that calls Supervise, with its arguments.
+func Detach(ctx context.Context, d *Detached, command ...string) (names, addrs []string, err error) {
 	in, out := make([]*os.File, 2), make([]*os.File, 2)
 	for _, pair := range [][]*os.File{in, out} {
 		if pair[0], pair[1], err = os.Pipe(); err != nil {
-			return "", nil, err
+			return nil, nil, err
 		}
 		defer pair[0].Close()
 		defer pair[1].Close()
@@ -71,7 +71,7 @@ func Detach(ctx context.Context, d *Detached, command ...string) (name string, a
 	// It is to survive the terminal and this process.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
-		return "", nil, fmt.Errorf("start the supervisor: %w", err)
+		return nil, nil, fmt.Errorf("start the supervisor: %w", err)
 	}
 	in[0].Close()
 	out[1].Close()
@@ -94,17 +94,18 @@ func Detach(ctx context.Context, d *Detached, command ...string) (name string, a
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		return "", nil, fmt.Errorf("the supervisor ended before the pod ran: %w", err)
+		return nil, nil, fmt.Errorf("the supervisor ended before the pod ran: %w", err)
 	case answer.Error != "":
 		cmd.Wait()
-		return "", nil, &remoteError{answer.Error, answer.ExitCode}
+		return nil, nil, &remoteError{answer.Error, answer.ExitCode}
 	}
 	go cmd.Wait() // in a program that lives longer than the pod
-	return answer.Name, answer.Addrs, nil
+	return answer.Names, answer.Addrs, nil
 }
 
-// Supervise runs the pod that Detach asks for, in a process of its own, until
-// its end, and returns the process's exit status. SIGTERM stops the pod.
+// Supervise runs the pods that Detach asks for, in a process of its own, until
+// their end, and returns the process's exit status, that of the first pod that
+// failed. SIGTERM stops the pods.
 func Supervise() int {
 	in, out := os.NewFile(3, "request"), os.NewFile(4, "reply")
 	if in == nil || out == nil {
@@ -119,39 +120,39 @@ func Supervise() int {
 	// Caught, not ignored: that would be inherited by the containers.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP)
 
-	s, err := startDetached(in)
+	g, err := startDetached(in)
 	in.Close()
 	if err != nil {
 		json.NewEncoder(out).Encode(reply{Error: err.Error(), ExitCode: ExitCode(err)})
 		return 1
 	}
-	err = json.NewEncoder(out).Encode(reply{Name: s.pod.Metadata.Name, Addrs: s.Addrs()})
+	err = json.NewEncoder(out).Encode(reply{Names: g.Names(), Addrs: g.Addrs()})
 	out.Close()
 	if err != nil {
-		s.Stop(0) // nobody waits for the pod any more
+		g.Stop(0) // nobody waits for the pods any more
 	}
 	forgetTerminal()
 	forgetStart()
 	for {
 		select {
 		case <-signals:
-			s.Stop(-1)
-		case <-s.Done():
-			return s.Wait().ExitCode
+			g.Stop(-1)
+		case <-g.Done():
+			return g.Wait().ExitCode
 		}
 	}
 }
 
-func startDetached(in io.Reader) (*Supervisor, error) {
+func startDetached(in io.Reader) (*Group, error) {
 	var r request
 	if err := json.NewDecoder(in).Decode(&r); err != nil {
 		return nil, fmt.Errorf("read the request: %w", err)
 	}
-	p, err := Parse(r.File, r.Data)
+	m, err := ParseManifest(r.File, r.Data)
 	if err != nil {
 		return nil, err
 	}
-	return Start(context.Background(), p, &Options{
+	return StartManifest(context.Background(), m, &Options{
 		Store: Store{Root: r.Root, Data: r.DataDir}, Name: r.Name, Env: r.Env, Args: r.Args,
 		Builtin: r.Builtin, Network: r.Network, Keep: true, ownLog: true,
 	})

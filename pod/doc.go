@@ -46,7 +46,8 @@
 // # Manifests
 //
 // [LoadManifest] reads a file of several objects: Pods, Deployments, Services and
-// Endpoints. What Kubernetes has no field for is said by annotations of Services
+// Endpoints. [StartManifest] runs its pods in one process, each registered by
+// itself. What Kubernetes has no field for is said by annotations of Services
 // that begin with peapod.dev/:
 //
 //	host-port              8080, 127.0.0.1:8080, or NAME=8080, ... for each port
@@ -70,8 +71,7 @@
 //
 // Images are directories: nothing is pulled from a registry. A pod is the whole
 // of it: there are no ConfigMaps and Secrets and no init containers yet, Services
-// and Deployments are read and not run, and a field that is not supported is
-// refused. Containers are
+// are read and not run, and a field that is not supported is refused. Containers are
 // no boundary for hostile code that is root in them: there are no user
 // namespaces in a pod yet. For one container without a pod use package runtime.
 package pod

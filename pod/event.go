@@ -4,6 +4,7 @@ import "time"
 
 // Event is the end of a container, or a failed attempt to start it again.
 type Event struct {
+	Pod       string
 	Container string
 	// Terminated says how it ended; its Reason is ContainerCannotRun, and its
 	// Message tells why, where it could not be started.
@@ -22,7 +23,7 @@ func (w *worker) event(last *StateTerminated, again bool) {
 	if w.s.options.Event == nil {
 		return
 	}
-	e := Event{Container: w.name(), Terminated: *last, Again: again, Stopping: w.s.stopping.Err() != nil}
+	e := Event{Pod: w.s.place.name, Container: w.name(), Terminated: *last, Again: again, Stopping: w.s.stopping.Err() != nil}
 	if again {
 		e.After = w.backOff
 	}

@@ -221,6 +221,7 @@ func (s *Supervisor) output() func(Line) {
 	return func(l Line) {
 		s.writing.Lock()
 		defer s.writing.Unlock()
+		l.Pod = s.place.name
 		s.options.Output(l)
 	}
 }

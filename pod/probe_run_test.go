@@ -373,3 +373,18 @@ func TestStoppingIsNotReady(t *testing.T) {
 	s.finish(sup)
 	told.await(t, "a true true ", " false false ", "a false false ")
 }
+
+// A pod without a network of its own is probed in the host's.
+func TestProbeOnHost(t *testing.T) {
+	s := newStage(t)
+	probeOften(t)
+	port := freePort(t)
+	p := s.pod(box("a", fmt.Sprintf("listen 127.0.0.1:%d x; hold", port)))
+	p.Spec.HostNetwork = true
+	p.Spec.Containers[0].ReadinessProbe = &Probe{TCPSocket: &TCPSocketAction{Port: PortRef{Number: port}}, PeriodSeconds: 1}
+	p.SetDefaults()
+	sup, _ := s.start(p)
+	s.awaitConditions(p.Metadata.Name, "ContainersReady=True | Ready=True")
+	sup.Stop(time.Minute)
+	s.finish(sup)
+}

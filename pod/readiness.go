@@ -29,6 +29,7 @@ type PodCondition struct {
 
 // Readiness is a change of what is ready.
 type Readiness struct {
+	Pod string
 	// Container is the one that has become ready or has ceased to be; "" when
 	// the pod is about to be stopped.
 	Container string

@@ -44,6 +44,8 @@ type Options struct {
 
 	// ownLog gives the supervisor a log file of its own.
 	ownLog bool
+	// grouped tells that other pods have the same process for a supervisor.
+	grouped bool
 }
 
 // Result is how a pod ended.
@@ -168,6 +170,8 @@ func (p *Pod) addEnv(list []string) error {
 
 // Line is a line that a container wrote.
 type Line struct {
+	// Pod is its name; Store.Logs, which was given it, leaves it out.
+	Pod       string
 	Container string
 	// Stream is "stdout" or "stderr".
 	Stream string

@@ -57,6 +57,7 @@ type place struct {
 func (p place) lockFile() string   { return filepath.Join(p.state, "lock") }
 func (p place) specFile() string   { return filepath.Join(p.state, "pod.json") }
 func (p place) statusFile() string { return filepath.Join(p.state, "status.json") }
+func (p place) groupFile() string  { return filepath.Join(p.state, "group") }
 func (p place) stopFile() string   { return filepath.Join(p.state, "stop.json") }
 func (p place) shm() string        { return filepath.Join(p.state, "shm") }
 func (p place) logs() string       { return filepath.Join(p.data, "logs") }
@@ -123,8 +124,9 @@ func uniqueName(root, name string) string {
 
 func (s *Store) runtime() *runtime.Runtime { return &runtime.Runtime{Root: s.root(), Log: s.Log} }
 
-// claim registers a pod of this name for the calling process.
-func (s *Store) claim(name string) (place, *os.File, error) {
+// claim registers a pod of this name for the calling process, which has other
+// pods too where it is grouped.
+func (s *Store) claim(name string, grouped bool) (place, *os.File, error) {
 	p, err := s.place(name)
 	if err != nil {
 		return p, nil, err
@@ -147,6 +149,9 @@ func (s *Store) claim(name string) (place, *os.File, error) {
 		return p, nil, fmt.Errorf("pod %s: %w and has ended: remove it (peapod pod rm %s), or choose another name (--name)", name, ErrExist, name)
 	}
 	f, err := p.lock()
+	if err == nil && grouped {
+		err = os.WriteFile(p.groupFile(), nil, 0o600) // seen by all who see the signature
+	}
 	if err == nil {
 		err = p.sign(f)
 	}

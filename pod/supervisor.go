@@ -62,18 +62,36 @@ func Start(ctx context.Context, p *Pod, o *Options) (*Supervisor, error) {
 	if o == nil {
 		o = &Options{}
 	}
-	pod, resolved, err := prepare(p, o)
+	r, err := ready(p, o)
 	if err != nil {
 		return nil, err
 	}
-	network, err := pod.chooseNetwork(o.Network)
-	if err != nil {
+	return r.launch(ctx)
+}
+
+// readied is a pod that is as good as it can be known before anything is made.
+type readied struct {
+	pod      *Pod
+	resolved []*Resolved
+	network  networks.Spec
+	options  *Options
+}
+
+func ready(p *Pod, o *Options) (r *readied, err error) {
+	r = &readied{options: o}
+	if r.pod, r.resolved, err = prepare(p, o); err != nil {
 		return nil, err
 	}
-	s := &Supervisor{pod: pod, options: *o, store: o.Store, network: network, done: make(chan struct{})}
+	r.network, err = r.pod.chooseNetwork(o.Network)
+	return r, err
+}
+
+// launch starts the pod.
+func (r *readied) launch(ctx context.Context) (*Supervisor, error) {
+	s := &Supervisor{pod: r.pod, options: *r.options, store: r.options.Store, network: r.network, done: make(chan struct{})}
 	s.killing, s.kill = context.WithCancel(context.WithoutCancel(ctx))
 	s.stopping, s.stop = context.WithCancel(s.killing)
-	if err := s.start(ctx, resolved); err != nil {
+	if err := s.start(ctx, r.resolved); err != nil {
 		return nil, err
 	}
 	go s.supervise()
@@ -82,7 +100,7 @@ func Start(ctx context.Context, p *Pod, o *Options) (*Supervisor, error) {
 
 // start makes everything, and takes it back when a part of it fails.
 func (s *Supervisor) start(ctx context.Context, resolved []*Resolved) (err error) {
-	if s.place, s.lock, err = s.store.claim(s.pod.Metadata.Name); err != nil {
+	if s.place, s.lock, err = s.store.claim(s.pod.Metadata.Name, s.options.grouped); err != nil {
 		return err
 	}
 	defer func() {
@@ -241,7 +259,10 @@ func (s *Supervisor) supervise() {
 	s.turning.Lock()
 	s.over = true
 	s.turning.Unlock()
-	s.release(s.options.Keep)
+	s.mu.Lock()
+	keep := s.options.Keep
+	s.mu.Unlock()
+	s.release(keep)
 }
 
 // wait lets each worker, from its first start on, run its container to the
@@ -293,6 +314,15 @@ func (s *Supervisor) leaveServices() {
 	}
 }
 
+// abandon ends a pod at once, of which nothing is to be left.
+func (s *Supervisor) abandon() {
+	s.mu.Lock()
+	s.options.Keep = false
+	s.mu.Unlock()
+	s.Stop(0)
+	<-s.done
+}
+
 // Wait waits for the pod's end and returns how it ended.
 func (s *Supervisor) Wait() Result {
 	<-s.done
@@ -336,6 +366,7 @@ func (s *Supervisor) update(change func(*PodStatus)) {
 		return
 	}
 	for _, r := range s.change(change) {
+		r.Pod = s.place.name
 		s.options.Ready(r)
 	}
 }

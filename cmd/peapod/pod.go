@@ -16,7 +16,7 @@ func (p *peapod) podCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "pod",
 		Usage: "run pods: containers that share a network",
-		Description: `A pod is described by a Kubernetes v1 Pod in JSON or YAML.
+		Description: `Pods are described by Kubernetes objects in JSON or YAML: Pods and Deployments.
 
 Example: peapod pod run -d examples/hello.json && peapod pod ps`,
 		Commands: []*cli.Command{

@@ -37,15 +37,12 @@ func eventText(e pod.Event, containers int) string {
 
 // readyText is what a pod in the foreground tells of a container that is probed;
 // "" is nothing: its end is an event.
-func readyText(spec *pod.Pod, r pod.Readiness) string {
-	for _, c := range spec.Spec.Containers {
-		switch {
-		case c.Name != r.Container:
-		case r.Ready && (c.ReadinessProbe != nil || c.StartupProbe != nil):
-			return c.Name + " is ready"
-		case !r.Ready && r.Message != "":
-			return c.Name + " is not ready: " + r.Message
-		}
+func readyText(r pod.Readiness, probed bool) string {
+	switch {
+	case r.Ready && probed:
+		return r.Container + " is ready"
+	case !r.Ready && r.Message != "":
+		return r.Container + " is not ready: " + r.Message
 	}
 	return ""
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
 	"time"
 
@@ -41,20 +42,32 @@ func TestEventText(t *testing.T) {
 }
 
 func TestReadyText(t *testing.T) {
-	spec := &pod.Pod{Spec: pod.Spec{Containers: []pod.Container{{Name: "a", ReadinessProbe: &pod.Probe{}}, {Name: "b"}}}}
 	for _, tt := range []struct {
-		r    pod.Readiness
-		want string
+		r      pod.Readiness
+		probed bool
+		want   string
 	}{
-		{pod.Readiness{Container: "a", Ready: true, PodReady: true}, "a is ready"},
-		{pod.Readiness{Container: "a", Message: "readiness probe: why"}, "a is not ready: readiness probe: why"},
-		{pod.Readiness{Container: "a"}, ""},
-		{pod.Readiness{Container: "b", Ready: true}, ""},
-		{pod.Readiness{}, ""},
+		{pod.Readiness{Container: "a", Ready: true, PodReady: true}, true, "a is ready"},
+		{pod.Readiness{Container: "a", Message: "readiness probe: why"}, true, "a is not ready: readiness probe: why"},
+		{pod.Readiness{Container: "a"}, true, ""},
+		{pod.Readiness{Container: "b", Ready: true}, false, ""},
+		{pod.Readiness{}, false, ""},
 	} {
-		if got := readyText(spec, tt.r); got != tt.want {
+		if got := readyText(tt.r, tt.probed); got != tt.want {
 			t.Errorf("%+v: %q, want %q", tt.r, got, tt.want)
 		}
+	}
+}
+
+func TestLabels(t *testing.T) {
+	a := &pod.Pod{Metadata: pod.Metadata{Name: "a"}, Spec: pod.Spec{Containers: []pod.Container{{Name: "x", ReadinessProbe: &pod.Probe{}}, {Name: "y"}}}}
+	b := &pod.Pod{Metadata: pod.Metadata{Name: "b"}, Spec: pod.Spec{Containers: []pod.Container{{Name: "x"}}}}
+	one, two := newLabels([]*pod.Pod{a}), newLabels([]*pod.Pod{a, b})
+	if got := fmt.Sprintf("%q %q %s, %s", one.list, two.list, podsText([]string{"a"}), podsText([]string{"a", "b"})); got != `["x" "y"] ["a/x" "a/y" "b/x"] pod a, 2 pods` {
+		t.Error(got)
+	}
+	if !one.probed("renamed", "x") || one.probed("a", "y") || !two.probed("a", "x") || two.probed("b", "x") || two.probed("c", "x") {
+		t.Error("probed")
 	}
 }
 

@@ -15,14 +15,15 @@ import (
 func (p *peapod) podRunCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "run",
-		Usage:     "run a pod",
+		Usage:     "run the pods of a file",
 		ArgsUsage: "FILE|-",
-		Description: `In the foreground each line that a container writes is printed behind its
-name; Ctrl-C stops the pod, a second one kills it, and nothing is left. The
-exit status is that of the first container that failed, and 0 when the pod was
-stopped before; 127 where a command was not found, 126 where it could not be
-executed. With --detach a supervisor of its own runs the pod, and this command
-returns when all containers run.
+		Description: `A file may describe several pods, which one process runs. In the foreground
+each line that a container writes is printed behind its name; Ctrl-C stops the
+pods, a second one kills them, and nothing is left. The exit status is that of
+the first container that failed, and 0 when the pods were stopped before; 127
+where a command was not found, 126 where it could not be executed. With --detach
+a process of its own runs the pods, and this command returns when all
+containers run.
 
 Example: peapod pod run --name hi --env GREETING=hello examples/hello.json`,
 		Flags: []cli.Flag{
@@ -61,28 +62,43 @@ func (p *peapod) podRun(c *cli.Context) error {
 	if c.Bool("detach") {
 		return podError(p.podDetach(c.Context, file, data, o))
 	}
-	spec, err := pod.Parse(file, data)
+	m, err := pod.ParseManifest(file, data)
 	if err != nil {
 		return podError(err)
 	}
-	return p.podForeground(c.Context, spec, &o)
+	p.printWarnings(m)
+	return p.podForeground(c.Context, m, &o)
 }
 
-// podDetach starts a supervisor and prints the pod's name.
+// printWarnings tells what is probably a mistake in a manifest.
+func (p *peapod) printWarnings(m *pod.Manifest) {
+	for _, w := range m.Warnings() {
+		fmt.Fprintf(p.stderr, "peapod: warning: %v\n", w)
+	}
+}
+
+// podDetach starts a supervisor and prints the pods' names.
 func (p *peapod) podDetach(ctx context.Context, file string, data []byte, o pod.Options) error {
 	ctx, stop := signal.NotifyContext(ctx, unix.SIGINT, unix.SIGTERM)
 	defer stop()
-	name, addrs, err := pod.Detach(ctx, &pod.Detached{File: file, Data: data, Options: o}, o.Builtin, "pod", "supervise")
+	names, addrs, err := pod.Detach(ctx, &pod.Detached{File: file, Data: data, Options: o}, o.Builtin, "pod", "supervise")
 	if err != nil {
 		return err
 	}
-	if len(addrs) > 0 {
-		if r, err := o.Store.Get(name); err == nil {
-			p.printAddresses(r.Pod)
+	if m, err := pod.ParseManifest(file, data); err == nil {
+		p.printWarnings(m)
+	}
+	for _, name := range names {
+		if len(addrs) > 0 {
+			if r, err := o.Store.Get(name); err == nil {
+				p.printAddresses(r.Pod)
+			}
+		}
+		if _, err := fmt.Fprintln(p.stdout, name); err != nil {
+			return err
 		}
 	}
-	_, err = fmt.Fprintln(p.stdout, name)
-	return err
+	return nil
 }
 
 // printAddresses tells where the pod's ports are, as ps and port do.
@@ -92,8 +108,8 @@ func (p *peapod) printAddresses(spec *pod.Pod) {
 	})
 }
 
-// podForeground runs a pod until it has ended or a signal stops it.
-func (p *peapod) podForeground(ctx context.Context, spec *pod.Pod, o *pod.Options) error {
+// podForeground runs pods until they have ended or a signal stops them.
+func (p *peapod) podForeground(ctx context.Context, m *pod.Manifest, o *pod.Options) error {
 	// SIGPIPE is caught, so that a reader who leaves does not end this
 	// process before the pod is cleared up.
 	signals := make(chan os.Signal, 4)
@@ -101,13 +117,10 @@ func (p *peapod) podForeground(ctx context.Context, spec *pod.Pod, o *pod.Option
 	defer signal.Stop(signals)
 	left := make(chan struct{}, 1)
 
-	var names []string
-	for _, c := range spec.Spec.Containers {
-		names = append(names, c.Name)
-		p.log.Debug("a container", "name", c.Name, "image", c.Image, "command", c.Command, "args", c.Args)
-	}
-	out := newLineWriter(p.stdout, p.stderr, names)
+	shown := newLabels(m.AllPods())
+	out := newLineWriter(p.stdout, p.stderr, shown.list)
 	o.Output = func(l pod.Line) {
+		l.Container = shown.of(l.Pod, l.Container)
 		if out.write(l) != nil {
 			select {
 			case left <- struct{}{}:
@@ -117,15 +130,22 @@ func (p *peapod) podForeground(ctx context.Context, spec *pod.Pod, o *pod.Option
 	}
 	told := newNotes(out)
 	defer told.close()
-	o.Event = func(e pod.Event) { told.tell(eventText(e, len(names))) }
-	o.Ready = func(r pod.Readiness) { told.tell(readyText(spec, r)) }
+	o.Event = func(e pod.Event) {
+		e.Container = shown.of(e.Pod, e.Container)
+		told.tell(eventText(e, len(shown.list)))
+	}
+	o.Ready = func(r pod.Readiness) {
+		probed := shown.probed(r.Pod, r.Container)
+		r.Container = shown.of(r.Pod, r.Container)
+		told.tell(readyText(r, probed))
+	}
 	starting, cancel := context.WithCancel(ctx)
 	defer cancel()
 	started := make(chan error, 1)
-	var s *pod.Supervisor
+	var g *pod.Group
 	go func() {
 		var err error
-		s, err = pod.Start(starting, spec, o)
+		g, err = pod.StartManifest(starting, m, o)
 		started <- err
 	}()
 	var stopped []unix.Signal
@@ -138,9 +158,11 @@ func (p *peapod) podForeground(ctx context.Context, spec *pod.Pod, o *pod.Option
 			if err != nil {
 				return podError(err)
 			}
-			p.log.Debug("the pod runs", "pod", s.Pod().Metadata.Name)
-			p.printAddresses(s.Pod())
-			return p.podAttend(s, told, signals, left, len(stopped))
+			for _, s := range g.Supervisors() {
+				p.log.Debug("the pod runs", "pod", s.Pod().Metadata.Name)
+				p.printAddresses(s.Pod())
+			}
+			return p.podAttend(g, told, signals, left, len(stopped))
 		case sig := <-signals:
 			if sig != unix.SIGPIPE {
 				stopped = append(stopped, sig.(unix.Signal))
@@ -150,20 +172,19 @@ func (p *peapod) podForeground(ctx context.Context, spec *pod.Pod, o *pod.Option
 	}
 }
 
-// podAttend waits for the end of a pod that was asked to stop so often already.
-func (p *peapod) podAttend(s *pod.Supervisor, told *notes, signals <-chan os.Signal, left <-chan struct{}, asked int) error {
-	stops, name := 0, s.Pod().Metadata.Name
+// podAttend waits for the end of pods that were asked to stop so often already.
+func (p *peapod) podAttend(g *pod.Group, told *notes, signals <-chan os.Signal, left <-chan struct{}, asked int) error {
+	stops, name := 0, podsText(g.Names())
 	stop := func() {
 		switch stops++; stops {
 		case 1:
-			grace := s.GracePeriod()
-			told.tell(fmt.Sprintf("stopping pod %s (within %v; once more to kill it)", name, grace))
-			s.Stop(grace)
+			told.tell(fmt.Sprintf("stopping %s (within %v; once more to kill)", name, g.GracePeriod()))
+			g.Stop(-1)
 		case 2:
-			told.tell("killing pod " + name)
+			told.tell("killing " + name)
 			fallthrough
 		default:
-			s.Stop(0)
+			g.Stop(0)
 		}
 	}
 	for range asked {
@@ -171,11 +192,13 @@ func (p *peapod) podAttend(s *pod.Supervisor, told *notes, signals <-chan os.Sig
 	}
 	for {
 		select {
-		case <-s.Done():
-			result := s.Wait()
-			told.tell(resultText(name, result))
-			p.log.Debug("the pod has ended", "pod", name, "status", result.ExitCode)
-			return exit(result.ExitCode)
+		case <-g.Done():
+			for _, s := range g.Supervisors() {
+				result := s.Wait()
+				told.tell(resultText(s.Pod().Metadata.Name, result))
+				p.log.Debug("the pod has ended", "pod", s.Pod().Metadata.Name, "status", result.ExitCode)
+			}
+			return exit(g.Wait().ExitCode)
 		case sig := <-signals:
 			if sig != unix.SIGPIPE {
 				stop()
