@@ -17,6 +17,10 @@ import (
 
 // TestMain fails a run that leaves goroutines or sockets.
 func TestMain(m *testing.M) {
+	if name, ok := os.LookupEnv(lookupVariable); ok {
+		lookUp(name)
+		return
+	}
 	running, open := len(goroutines()), sockets()
 	code := m.Run()
 	if err := poll(func() error {
