@@ -120,14 +120,14 @@ func unmap(a netip.AddrPort) netip.AddrPort {
 // or does not implement it leaves it to the next, as resolvers of C libraries do,
 // which now see one server only.
 func (f *front) askAll(q *query, a *asking) ([]byte, error) {
-	servers := f.s.upstream()
 	var last []byte
 	failed := errNoUpstream
-	for _, server := range servers[:min(len(servers), maxUpstreams)] {
+	for _, server := range f.s.servers() {
 		answer, err := f.askOne(q, a, server)
 		if f.ctx.Err() != nil {
 			return nil, f.ctx.Err()
 		}
+		f.s.note(server, err)
 		if err != nil {
 			failed = fmt.Errorf("ask %s for %s: %w", server, q.name, err)
 			f.s.warn("DNS server does not answer", "server", server, "error", err)
@@ -162,7 +162,7 @@ func (f *front) askOne(q *query, a *asking, server netip.AddrPort) ([]byte, erro
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
 	id := uint16(rand.Uint32())
-	f.note(a, id, conn)
+	f.identify(a, id, conn)
 	msg := q.packet(id)
 	if q.tcp {
 		return askTCP(conn, q, msg)
@@ -170,8 +170,8 @@ func (f *front) askOne(q *query, a *asking, server netip.AddrPort) ([]byte, erro
 	return askUDP(conn, q, msg)
 }
 
-// note keeps by what a query would be known as ours.
-func (f *front) note(a *asking, id uint16, conn net.Conn) {
+// identify keeps by what a query would be known as ours.
+func (f *front) identify(a *asking, id uint16, conn net.Conn) {
 	local, _ := netip.ParseAddrPort(conn.LocalAddr().String())
 	f.mu.Lock()
 	defer f.mu.Unlock()

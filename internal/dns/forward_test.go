@@ -198,6 +198,50 @@ func TestNextServer(t *testing.T) {
 	}
 }
 
+// TestSilentServer: a server that is dead costs its time once, not with each
+// query, and is asked again later.
+func TestSilentServer(t *testing.T) {
+	good := upstream(t, func(q dnsmessage.Message, tcp bool) [][]byte { return [][]byte{says(q, noError, 1)} })
+	var alive atomic.Bool
+	first := upstream(t, func(q dnsmessage.Message, tcp bool) [][]byte {
+		if !alive.Load() {
+			return nil
+		}
+		return [][]byte{says(q, noError, 2)}
+	})
+	s := &Server{Upstream: to(first, good)}
+	addr := start(t, s)
+	get := func(want byte) time.Duration {
+		t.Helper()
+		began := time.Now()
+		m, _ := ask{name: "www.example.", typ: typeA}.get(t, addr)
+		if len(m.Answers) != 1 || m.Answers[0].Body.(*dnsmessage.AResource).A[3] != want {
+			t.Errorf("%v %v, want %d", m.RCode, m.Answers, want)
+		}
+		return time.Since(began)
+	}
+	if d := get(1); d < upstreamTimeout {
+		t.Errorf("the silent server was given %v", d)
+	}
+	for range 10 {
+		if d := get(1); d >= upstreamTimeout {
+			t.Errorf("a later query took %v", d)
+		}
+	}
+	alive.Store(true)
+	s.mu.Lock()
+	for server := range s.silent {
+		s.silent[server] = time.Now().Add(-avoidFor)
+	}
+	s.mu.Unlock()
+	get(2)
+	s.mu.Lock()
+	if len(s.silent) != 0 {
+		t.Errorf("%v", s.silent)
+	}
+	s.mu.Unlock()
+}
+
 // TestErrorsWithoutQuestion: some servers answer what they do not understand by
 // a header.
 func TestErrorsWithoutQuestion(t *testing.T) {

@@ -28,6 +28,8 @@ const (
 	drainTime = 5 * time.Millisecond
 	// warnEvery is how often a warning is logged.
 	warnEvery = time.Second
+	// avoidFor is how long a server that gave no answer is asked last.
+	avoidFor = 10 * time.Second
 )
 
 // ErrClosed is returned by Serve after Shutdown.
@@ -45,8 +47,8 @@ type Server struct {
 	// Dial makes the sockets to them; network is "udp" or "tcp". nil: package
 	// net, in the namespace of the process.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Log receives failures, as warnings, once a second at most. nil: nothing
-	// is logged.
+	// Log receives failures, as warnings, each sort once a second at most.
+	// nil: nothing is logged.
 	Log *slog.Logger
 
 	zone     atomic.Pointer[Zone]
@@ -55,11 +57,12 @@ type Server struct {
 	upstream func() []netip.AddrPort
 	dial     func(ctx context.Context, network, address string) (net.Conn, error)
 	slots    chan struct{} // of queries that are forwarded
-	lastLog  atomic.Int64
 
 	mu     sync.Mutex
 	closed bool
 	fronts map[*front]struct{}
+	warned map[string]time.Time         // by message
+	silent map[netip.AddrPort]time.Time // servers that gave no answer, and when
 }
 
 // SetZone replaces all names at once: a query is answered from the zone before
@@ -98,6 +101,9 @@ func (s *Server) init() {
 		s.dial = new(net.Dialer).DialContext
 	}
 	s.slots = make(chan struct{}, maxForwarding)
+	s.fronts = make(map[*front]struct{})
+	s.warned = make(map[string]time.Time)
+	s.silent = make(map[netip.AddrPort]time.Time)
 }
 
 func (s *Server) add(f *front) bool {
@@ -105,9 +111,6 @@ func (s *Server) add(f *front) bool {
 	defer s.mu.Unlock()
 	if s.closed {
 		return false
-	}
-	if s.fronts == nil {
-		s.fronts = make(map[*front]struct{})
 	}
 	s.fronts[f] = struct{}{}
 	return true
@@ -146,14 +149,56 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// warn logs, once per warnEvery at most.
+// warn logs, each message once per warnEvery at most.
 func (s *Server) warn(message string, args ...any) {
 	if s.Log == nil {
 		return
 	}
-	now, last := time.Now().UnixNano(), s.lastLog.Load()
-	if now-last < int64(warnEvery) || !s.lastLog.CompareAndSwap(last, now) {
+	now := time.Now()
+	s.mu.Lock()
+	recent := now.Sub(s.warned[message]) < warnEvery
+	if !recent {
+		s.warned[message] = now
+	}
+	s.mu.Unlock()
+	if !recent {
+		s.Log.Warn(message, args...)
+	}
+}
+
+// servers returns whom to ask in which order: those that lately gave no answer
+// come last, so that a dead one does not hold up each query.
+func (s *Server) servers() []netip.AddrPort {
+	list := s.upstream()
+	list = list[:min(len(list), maxUpstreams)]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.silent) == 0 {
+		return list
+	}
+	var first, last []netip.AddrPort
+	for _, server := range list {
+		if when, ok := s.silent[server]; ok && time.Since(when) < avoidFor {
+			last = append(last, server)
+		} else {
+			first = append(first, server)
+		}
+	}
+	return append(first, last...)
+}
+
+// note keeps whether a server gave an answer.
+func (s *Server) note(server netip.AddrPort, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil {
+		delete(s.silent, server)
 		return
 	}
-	s.Log.Warn(message, args...)
+	for old, when := range s.silent {
+		if time.Since(when) >= avoidFor {
+			delete(s.silent, old)
+		}
+	}
+	s.silent[server] = time.Now()
 }
