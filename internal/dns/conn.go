@@ -13,17 +13,24 @@ type conn struct {
 	from    netip.AddrPort
 	pending sync.WaitGroup
 	writing sync.Mutex
+	f       *front
+}
+
+// Read goes on when drain wakes it and there is more.
+func (c *conn) Read(b []byte) (int, error) {
+	for {
+		n, err := c.Conn.Read(b)
+		if n > 0 || !c.f.woken(err) || !c.f.more(c.Conn) {
+			return n, err
+		}
+	}
 }
 
 // accept takes connections while there are places.
 func (f *front) accept() error {
 	var tries backoff
-	for {
-		select {
-		case f.places <- struct{}{}:
-		case <-f.draining:
-			return nil
-		case <-f.ctx.Done():
+	for f.more(f.tcp) {
+		if !f.place() {
 			return nil
 		}
 		c, err := f.tcp.Accept()
@@ -33,27 +40,47 @@ func (f *front) accept() error {
 			continue
 		}
 		<-f.places
-		if f.over(err) {
+		switch {
+		case f.woken(err):
+		case f.over(err):
 			return nil
-		}
-		if !tries.wait(f.ctx, err) {
+		case !tries.wait(f.ctx, err):
 			return err
+		default:
+			f.s.warn("cannot accept DNS connections", "address", f.tcp.Addr(), "error", err)
 		}
-		f.s.warn("cannot accept DNS connections", "address", f.tcp.Addr(), "error", err)
 	}
+	return nil
+}
+
+// place waits for a place for one more connection. While draining there is
+// either one or none.
+func (f *front) place() bool {
+	select {
+	case f.places <- struct{}{}:
+		return true
+	default:
+	}
+	select {
+	case f.places <- struct{}{}:
+		return true
+	case <-f.draining:
+	case <-f.ctx.Done():
+	}
+	return false
 }
 
 // converse answers the queries of one connection, each as soon as it can be: a
 // client that sends several at once (RFC 7766) gets them in any order.
 func (f *front) converse(nc net.Conn) {
-	c := &conn{Conn: nc, from: addrOf(nc.RemoteAddr())}
+	c := &conn{Conn: nc, from: addrOf(nc.RemoteAddr()), f: f}
 	defer func() { <-f.places }()
 	defer f.forget(c)
 	defer c.pending.Wait()
 	if !f.remember(c) {
 		return
 	}
-	for {
+	for f.more(nc) {
 		if !f.extend(c) {
 			return
 		}
@@ -83,11 +110,10 @@ func (f *front) forget(c *conn) {
 func (f *front) extend(c *conn) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	until := f.until
-	if until.IsZero() {
-		until = time.Now().Add(idleTimeout)
+	if f.isDraining() {
+		return true // more has set what there is
 	}
-	return c.SetReadDeadline(until) == nil
+	return c.SetReadDeadline(time.Now().Add(idleTimeout)) == nil
 }
 
 func (c *conn) tcp() bool            { return true }

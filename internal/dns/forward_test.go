@@ -144,7 +144,7 @@ func TestForgedAnswers(t *testing.T) {
 		id, question, query, kind := q, q, q, q
 		id.ID++
 		question.Questions = slices.Clone(q.Questions)
-		question.Questions[0].Name = dnsmessage.MustNewName("other.example.")
+		question.Questions[0].Name = dnsmessage.MustNewName("wwx.example.")
 		kind.Questions = slices.Clone(q.Questions)
 		kind.Questions[0].Type = typeTXT
 		echoed, _ := query.Pack()
@@ -448,10 +448,13 @@ func TestServeEnds(t *testing.T) {
 
 // TestShutdown: all that has come is answered, then nothing is served.
 func TestShutdown(t *testing.T) {
-	release, asked := make(chan struct{}), make(chan struct{}, 10)
+	asked, release := make(chan struct{}, 10), map[string]chan struct{}{"a.example.": make(chan struct{}), "b.example.": make(chan struct{})}
 	f := upstream(t, func(q dnsmessage.Message, tcp bool) [][]byte {
 		asked <- struct{}{}
-		<-release
+		select {
+		case <-release[q.Questions[0].Name.String()]:
+		case <-time.After(patience):
+		}
 		return [][]byte{says(q, noError, 1)}
 	})
 	s := &Server{Upstream: to(f)}
@@ -465,10 +468,12 @@ func TestShutdown(t *testing.T) {
 	writeTCP(slowTCP, ask{name: "b.example.", typ: typeA}.pack(t, 1))
 	<-asked
 	<-asked
-	quick := dial(t, "udp", addr)
+	quick, quickTCP := dial(t, "udp", addr), dial(t, "tcp", addr)
 	for i := range 100 {
 		quick.Write(change(t, ask{}, map[int]byte{1: byte(i)}))
+		writeTCP(quickTCP, change(t, ask{}, nil))
 	}
+	writeTCP(slowTCP, change(t, ask{}, nil))
 	ended := make(chan error, 1)
 	go func() { ended <- s.Shutdown(t.Context()) }()
 	buf := make([]byte, 2000)
@@ -476,16 +481,26 @@ func TestShutdown(t *testing.T) {
 		if _, err := quick.Read(buf); err != nil {
 			t.Fatalf("answer %d of 100: %v", i, err)
 		}
+		if _, err := readTCP(quickTCP, 2000); err != nil {
+			t.Fatalf("answer %d of 100 over TCP: %v", i, err)
+		}
 	}
 	if _, err := idle.Read(buf); err == nil || isTimeout(err) {
 		t.Errorf("idle connection: %v", err)
 	}
-	close(release)
-	if _, err := slow.Read(buf); err != nil {
-		t.Error(err)
+	if msg, err := readTCP(slowTCP, 2000); err != nil || msg[1] != 7 {
+		t.Errorf("% x, %v", msg, err)
 	}
-	if _, err := readTCP(slowTCP, 2000); err != nil {
-		t.Error(err)
+	close(release["b.example."])
+	if msg, err := readTCP(slowTCP, 2000); err != nil || msg[7] != 1 {
+		t.Errorf("% x, %v", msg, err)
+	}
+	if _, err := slowTCP.Read(buf); err == nil || isTimeout(err) {
+		t.Errorf("connection that was answered: %v", err)
+	}
+	close(release["a.example."])
+	if n, err := slow.Read(buf); err != nil || buf[7] != 1 {
+		t.Errorf("% x, %v", buf[:n], err)
 	}
 	if err := <-ended; err != nil {
 		t.Error(err)

@@ -8,9 +8,11 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+	"golang.org/x/sys/unix"
 )
 
 // front is one pair of sockets that a server serves.
@@ -26,10 +28,10 @@ type front struct {
 
 	readers  sync.WaitGroup // of the sockets, and of connections
 	pending  sync.WaitGroup // queries that other servers were asked
-	draining chan struct{}
+	draining chan struct{}  // closed when that begins
+	until    time.Time      // the longest that it may last; set before
 
 	mu    sync.Mutex
-	until time.Time // of draining; 0: not yet
 	conns map[*conn]struct{}
 	asked map[askKey]*asking
 }
@@ -87,26 +89,64 @@ func (f *front) serve() error {
 	return nil
 }
 
-// drain lets the readers read for a moment more, and no longer.
+// drain wakes the readers, which then read what the kernel has and no more.
 func (f *front) drain() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.until.IsZero() {
+	if f.isDraining() {
 		return
 	}
-	f.until = time.Now().Add(drainTime)
+	now := time.Now()
+	f.until = now.Add(drainTime)
 	close(f.draining)
 	if f.udp != nil {
-		f.udp.SetReadDeadline(f.until)
+		f.udp.SetReadDeadline(now)
 	}
-	if l, ok := f.tcp.(interface{ SetDeadline(time.Time) error }); ok {
-		l.SetDeadline(f.until)
+	if l, ok := f.tcp.(deadliner); ok {
+		l.SetDeadline(now)
 	} else if f.tcp != nil {
 		f.tcp.Close()
 	}
 	for c := range f.conns {
-		c.SetReadDeadline(f.until)
+		c.SetReadDeadline(now)
 	}
+}
+
+type deadliner interface{ SetDeadline(time.Time) error }
+
+// more reports whether a socket is to be read: always, and while draining only
+// if there is something.
+func (f *front) more(socket any) bool {
+	if !f.isDraining() {
+		return true
+	}
+	if !readable(socket) || !time.Now().Before(f.until) {
+		return false
+	}
+	switch s := socket.(type) {
+	case interface{ SetReadDeadline(time.Time) error }:
+		return s.SetReadDeadline(f.until) == nil
+	case deadliner:
+		return s.SetDeadline(f.until) == nil
+	}
+	return false
+}
+
+// readable reports whether reading from a socket would not wait.
+func readable(socket any) bool {
+	sc, ok := socket.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return false
+	}
+	ready := 0
+	err = raw.Control(func(fd uintptr) {
+		ready, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+	})
+	return err == nil && ready > 0
 }
 
 func (f *front) isDraining() bool {
@@ -136,19 +176,25 @@ func (f *front) cut() {
 
 // over reports whether an error of reading means the end that was asked for.
 func (f *front) over(err error) bool {
-	return f.ctx.Err() != nil || f.isDraining() && (errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed))
+	return f.ctx.Err() != nil || f.isDraining() && errors.Is(err, net.ErrClosed)
+}
+
+// woken reports whether an error of reading comes from drain.
+func (f *front) woken(err error) bool {
+	return f.isDraining() && errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // readUDP answers datagrams: from the zone at once, others on goroutines.
 func (f *front) readUDP() error {
 	in, out := make([]byte, maxQuery), make([]byte, 0, maxUDP)
 	var tries backoff
-	for {
+	for f.more(f.udp) {
 		n, from, err := f.udp.ReadFromUDPAddrPort(in)
 		switch {
 		case err == nil:
 			tries = backoff{}
 			f.handle(in[:n], datagram{f.udp, from}, out)
+		case f.woken(err):
 		case f.over(err):
 			return nil
 		case !tries.wait(f.ctx, err):
@@ -157,6 +203,7 @@ func (f *front) readUDP() error {
 			f.s.warn("cannot receive DNS queries", "address", f.udp.LocalAddr(), "error", err)
 		}
 	}
+	return nil
 }
 
 // backoff is the time between attempts while the kernel has no memory or the

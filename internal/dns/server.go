@@ -24,8 +24,9 @@ const (
 	idleTimeout = 10 * time.Second
 	// writeTimeout is for how long one may not take an answer.
 	writeTimeout = 2 * time.Second
-	// drainTime is how long Shutdown reads what the kernel has queued.
-	drainTime = 5 * time.Millisecond
+	// drainTime is how long Shutdown reads what the kernel has queued if that
+	// does not end.
+	drainTime = time.Second
 	// warnEvery is how often a warning is logged.
 	warnEvery = time.Second
 	// avoidFor is how long a server that gave no answer is asked last.
