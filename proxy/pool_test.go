@@ -643,6 +643,7 @@ func TestPoolConcurrently(t *testing.T) {
 				default:
 					p.Set(endpoints(1 + i%6))
 					p.Endpoints()
+					runtime.Gosched() // there may be one processor only
 				}
 			}
 		})
