@@ -26,12 +26,13 @@ func sendmmsg(fd int, list []mmsghdr) (int, error) {
 	return mmsg(unix.SYS_SENDMMSG, fd, list, unix.MSG_NOSIGNAL)
 }
 
+// mmsg does not tell Go's scheduler about a call that cannot block.
 func mmsg(call uintptr, fd int, list []mmsghdr, flags int) (int, error) {
 	if len(list) == 0 {
 		return 0, nil
 	}
 	for {
-		n, _, errno := unix.Syscall6(call, uintptr(fd), uintptr(unsafe.Pointer(&list[0])), uintptr(len(list)), uintptr(flags|unix.MSG_DONTWAIT), 0, 0)
+		n, _, errno := unix.RawSyscall6(call, uintptr(fd), uintptr(unsafe.Pointer(&list[0])), uintptr(len(list)), uintptr(flags|unix.MSG_DONTWAIT), 0, 0)
 		switch errno {
 		case 0:
 			return int(n), nil
