@@ -23,7 +23,7 @@ type responder struct {
 	self   netip.Addr // where queries come in; invalid: not known
 }
 
-// domain answers q, whose name stands for n in the cluster's domain.
+// node answers q, whose name stands for n in the cluster's domain.
 func (p *responder) node(q *query, n node, buf []byte) ([]byte, error) {
 	rcode := dnsmessage.RCodeSuccess
 	if n.kind == nothing {

@@ -5,7 +5,7 @@
 // The sockets are made by the caller, in the pod's network namespace; those to
 // other servers are of the process's own, so that a resolver on the host's
 // loopback (systemd-resolved at 127.0.0.53) is reached. No privilege is needed.
-// [Server.Shutdown] answers what has come.
+// [Server.Shutdown] answers what has come, also what the kernel has queued.
 //
 // # Names
 //

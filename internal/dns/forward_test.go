@@ -528,3 +528,44 @@ func TestShutdownGivesUp(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// FuzzUpstream: whatever another server answers, what the client gets is within
+// its limit, is the answer to its question, and can be read if that could.
+func FuzzUpstream(f *testing.F) {
+	q := new(query)
+	if rcode := q.parse(ask{name: "wWw.example.", typ: typeA, size: 512}.pack(f, 7), false); rcode != noError {
+		f.Fatal(rcode)
+	}
+	var m dnsmessage.Message
+	if err := m.Unpack(q.packet(9)); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(says(m, noError, 1, 2, 3)[headerSize:], uint16(noError), byte(3))
+	f.Add(says(m, noError, make([]byte, 60)...)[headerSize:], uint16(noError), byte(60))
+	f.Add([]byte{}, uint16(servFail), byte(0))
+	f.Fuzz(func(t *testing.T, body []byte, flags uint16, answers byte) {
+		sent := q.packet(9)
+		answer := append([]byte{0, 9, 0x80 | byte(flags>>8), byte(flags), 0, 1, 0, answers, 0, 0, 0, 0}, body...)
+		if answer = answer[:min(len(answer), maxUDP+1)]; !q.answeredBy(answer, sent) {
+			return
+		}
+		before := bytes.Clone(answer)
+		msg := q.adopt(answer)
+		if !bytes.Equal(answer, before) {
+			t.Error("the answer was changed, which others get too")
+		}
+		if len(msg) > q.limit || msg[1] != 7 || len(msg) > headerSize && !bytes.Equal(msg[headerSize:headerSize+len(q.question)], q.question) {
+			t.Errorf("%d bytes: % x", len(msg), msg)
+		}
+		r := chain{q.name, "www.example"}.write(q, noError)
+		r.fail(copyAnswers(r, answer))
+		msg, err := r.finish()
+		if err != nil {
+			return
+		}
+		var m dnsmessage.Message
+		if err := m.Unpack(msg); err != nil || len(msg) > q.limit {
+			t.Errorf("%d bytes, %v: % x", len(msg), err, msg)
+		}
+	})
+}

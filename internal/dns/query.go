@@ -19,8 +19,7 @@ const (
 
 	rcodeBadVersion = dnsmessage.RCode(16) // RFC 6891
 
-	typeIXFR  = dnsmessage.Type(251)
-	typeNAPTR = dnsmessage.Type(35)
+	typeIXFR = dnsmessage.Type(251)
 )
 
 // query is one question that came.
