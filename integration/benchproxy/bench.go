@@ -52,8 +52,7 @@ func newBench(ctx context.Context, o *options, tmp string) (b *bench, err error)
 	if b.descriptors, err = moreDescriptors(); err != nil {
 		return b, fmt.Errorf("raise the bound of descriptors: %w", err)
 	}
-	// A client has one descriptor for a connection, a proxy two.
-	b.idle = min(b.idle, (b.descriptors-1000)/2)
+	b.idle = b.idleOf(2)
 	if err := b.findPrograms(ctx); err != nil {
 		return b, err
 	}
@@ -76,6 +75,10 @@ func newBench(ctx context.Context, o *options, tmp string) (b *bench, err error)
 	}
 	return b, nil
 }
+
+// idleOf is how many idle connections a proxy can have that takes n descriptors
+// for each.
+func (b *bench) idleOf(n int) int { return min(b.idle, (b.descriptors-1000)/n) }
 
 func (b *bench) close() {
 	for _, p := range b.peers {

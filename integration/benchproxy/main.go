@@ -19,6 +19,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -59,6 +61,7 @@ type options struct {
 	conns, idle int
 	short       bool
 	write       bool
+	only        *regexp.Regexp
 	peapod, out string
 }
 
@@ -66,6 +69,7 @@ func parseOptions(root string) (*options, error) {
 	o := new(options)
 	flag.BoolVar(&o.short, "short", false, "one round of a second each, to see that everything works; the figures mean nothing")
 	flag.BoolVar(&o.write, "write", false, "write docs/benchmarks-proxy.md and .svg")
+	only := flag.String("only", "", "measure only what matches this `regexp`: "+strings.Join(measurements, ", "))
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds; every peer has its turn in each")
 	flag.DurationVar(&o.turn, "turn", 4*time.Second, "how long a turn is")
 	flag.IntVar(&o.conns, "conns", 50, "connections of the clients that send requests")
@@ -74,7 +78,11 @@ func parseOptions(root string) (*options, error) {
 	flag.StringVar(&o.out, "o", filepath.Join(root, "docs"), "directory of the report")
 	flag.Parse()
 	if flag.NArg() > 0 || o.rounds < 1 || o.turn < time.Second || o.turn%time.Second != 0 || o.conns < 1 || o.idle < 1 {
-		return nil, errors.New("usage: benchproxy [-short] [-write] [-rounds N] [-turn SECONDS] [-conns N] [-idle N] [-peapod FILE] [-o DIRECTORY]")
+		return nil, errors.New("usage: benchproxy [-short] [-write] [-rounds N] [-turn SECONDS] [-conns N] [-idle N] [-only REGEXP] [-peapod FILE] [-o DIRECTORY]")
+	}
+	var err error
+	if o.only, err = regexp.Compile(*only); err != nil {
+		return nil, fmt.Errorf("-only: %w", err)
 	}
 	if o.short {
 		o.rounds, o.turn, o.idle = 1, time.Second, min(o.idle, 1000)

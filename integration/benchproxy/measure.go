@@ -10,16 +10,14 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // What is measured: keys of bench.samples.
 const (
 	requests    = "requests"
 	connections = "connections"
-	oneStream   = "one stream"
-	moreStreams = "eight streams"
+	oneStream   = "bulk in one stream"
+	moreStreams = "bulk in eight streams"
 	latency     = "latency"
 	middle      = "median latency"
 	requestCPU  = "processor time per request"
@@ -27,27 +25,30 @@ const (
 	memory      = "memory"
 )
 
+// measurements are those that have turns of their own, in their order.
+var measurements = []string{requests, connections, oneStream, moreStreams, latency, memory}
+
 // streams are those of the second measurement of bulk.
 const streams = 8
 
 // measure runs all rounds.
 func (b *bench) measure(ctx context.Context) error {
-	turns := []struct {
-		name string
-		turn func(context.Context, *peer) error
-	}{
-		{requests, b.measureRequests}, {connections, b.measureConnections},
-		{oneStream, func(ctx context.Context, p *peer) error { return b.measureBulk(ctx, p, 1) }},
-		{moreStreams, func(ctx context.Context, p *peer) error { return b.measureBulk(ctx, p, streams) }},
-		{latency, b.measureLatency}, {memory, b.measureMemory},
+	turns := map[string]func(context.Context, *peer) error{
+		requests: b.measureRequests, connections: b.measureConnections,
+		oneStream:   func(ctx context.Context, p *peer) error { return b.measureBulk(ctx, p, 1) },
+		moreStreams: func(ctx context.Context, p *peer) error { return b.measureBulk(ctx, p, streams) },
+		latency:     b.measureLatency, memory: b.measureMemory,
 	}
 	for round := range b.rounds {
 		fmt.Fprintf(os.Stderr, "benchproxy: round %d of %d\n", round+1, b.rounds)
-		for i, t := range turns {
+		for i, name := range measurements {
+			if !b.only.MatchString(name) {
+				continue
+			}
 			for j := range b.peers {
 				p := b.peers[(i+j+round)%len(b.peers)]
-				if err := t.turn(ctx, p); err != nil {
-					return fmt.Errorf("%s: %s: %w", t.name, p.name, err)
+				if err := turns[name](ctx, p); err != nil {
+					return fmt.Errorf("%s: %s: %w%s", name, p.name, err, p.said())
 				}
 				if ctx.Err() != nil {
 					return ctx.Err()
@@ -192,6 +193,9 @@ func parseIperf(out string) (bits, seconds float64, err error) {
 // measureLatency sends half of what the best rival could take, to all alike.
 func (b *bench) measureLatency(ctx context.Context, p *peer) error {
 	_, peak := b.best(requests, true)
+	if peak == 0 {
+		return errors.New("it needs the peak of the others: measure requests too")
+	}
 	out, err := output(ctx, b.self, "-load", p.at.http, fmt.Sprintf("%.0f", peak/2), fmt.Sprintf("%.0f", b.turn.Seconds()), strconv.Itoa(b.conns))
 	if err != nil {
 		return err
@@ -227,79 +231,17 @@ func (b *bench) measureMemory(_ context.Context, p *peer) error {
 	if err != nil {
 		return err
 	}
-	if err := c.open(p.at.http, b.idle); err != nil {
+	n := b.idle
+	if p.name == relayName {
+		n = b.idleOf(relayDescriptors)
+	}
+	if err := c.open(p.at.http, n); err != nil {
 		return fmt.Errorf("connection %d: %w", len(c), err)
 	}
 	after, err := p.process.memory()
 	if err != nil {
 		return err
 	}
-	b.sample(memory, p, max(float64(after-before), 0)/float64(b.idle))
+	b.sample(memory, p, max(float64(after-before), 0)/float64(n))
 	return nil
-}
-
-// clients are open connections.
-type clients []int
-
-// perSource is how many connections have the same source address, so that the
-// ports last.
-const perSource = 5000
-
-// open opens n more, each of which gets a request answered.
-func (c *clients) open(addr string, n int) error {
-	at, err := addressOf(addr)
-	if err != nil {
-		return err
-	}
-	for range n {
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return err
-		}
-		*c = append(*c, fd)
-		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 10})
-		// The port is chosen by connect, when the whole address is known.
-		unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
-		if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, byte(2 + len(*c)/perSource)}}); err != nil {
-			return err
-		}
-		if err := unix.Connect(fd, at); err != nil {
-			return err
-		}
-		if err := request(fd); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func addressOf(addr string) (*unix.SockaddrInet4, error) {
-	a, err := net.ResolveTCPAddr("tcp4", addr)
-	if err != nil {
-		return nil, err
-	}
-	return &unix.SockaddrInet4{Port: a.Port, Addr: [4]byte(a.IP.To4())}, nil
-}
-
-func request(fd int) error {
-	if _, err := unix.Write(fd, []byte(loadRequest)); err != nil {
-		return err
-	}
-	for have, buf := 0, make([]byte, len(response)); have < len(response); {
-		n, err := unix.Read(fd, buf)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return errors.New("it was closed")
-		}
-		have += n
-	}
-	return nil
-}
-
-func (c *clients) close() {
-	for _, fd := range *c {
-		unix.Close(fd)
-	}
 }

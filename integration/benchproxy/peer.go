@@ -26,8 +26,13 @@ type peer struct {
 const (
 	peapodName = "peapod"
 	insideName = "peapod, into a network namespace"
+	relayName  = "Go, io.Copy each way"
 	floorName  = "floor: no proxy"
 )
+
+// relayDescriptors are those of one connection where io.Copy splices: two
+// sockets, and a pipe for each direction, also while it is idle.
+const relayDescriptors = 6
 
 func (b *bench) allPeers() []*peer {
 	return []*peer{
@@ -35,7 +40,7 @@ func (b *bench) allPeers() []*peer {
 		{name: insideName, into: b.there, run: b.runPeapod(b.insideAt)},
 		{name: "HAProxy", rival: true, into: b.here, run: b.runHAProxy},
 		{name: "nginx stream", rival: true, into: b.here, run: b.runNginx},
-		{name: "Go, io.Copy each way", into: b.here, run: b.runRelay},
+		{name: relayName, into: b.here, run: b.runRelay},
 		{name: floorName, into: b.here},
 	}
 }

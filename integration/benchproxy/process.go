@@ -67,6 +67,19 @@ func (p *process) ready(addrs ...string) error {
 	return nil
 }
 
+// said is the end of what a peer has written, in lines of its own.
+func (p *peer) said() string {
+	if p.process == nil {
+		return ""
+	}
+	text, _ := os.ReadFile(p.process.log)
+	text = bytes.TrimSpace(text[max(0, len(text)-1000):])
+	if len(text) == 0 {
+		return ""
+	}
+	return "\n" + string(text)
+}
+
 // failed is an error with what the server has written.
 func (p *process) failed(how string) error {
 	text, _ := os.ReadFile(p.log)

@@ -36,8 +36,9 @@ func (b *bench) descriptions() []description {
 		{requestCPU, "Processor time for a request", "User and system time of the proxy's processes while the first table was measured, for each request.",
 			results.Time, false, 1, 0, 0},
 		{byteCPU, "Processor time for a gigabyte", "The same of bulk in one stream.", results.Time, false, 0.7, 0, 0},
-		{memory, "Memory of an idle connection", fmt.Sprintf("Anonymous memory (RssAnon) of a new process with %d connections, each of which was served once, "+
-			"less that with the first ten. What a proxy takes for connections before they come is not in it, nor what the kernel takes for sockets.", b.idle),
+		{memory, "Memory of an idle connection", fmt.Sprintf("Anonymous memory (RssAnon) of a new process with %d connections (io.Copy, which takes six descriptors for each: %d), "+
+			"each of which was served once, less that with the first ten. What a proxy takes for connections before they come is not in it, "+
+			"nor what the kernel takes for sockets.", b.idle, b.idleOf(relayDescriptors)),
 			results.Bytes, false, 1, 2048, 0},
 	}
 }
@@ -45,6 +46,9 @@ func (b *bench) descriptions() []description {
 // tables are what was measured, with ratios to the best rival.
 func (b *bench) tables() (all []results.Table) {
 	for _, d := range b.descriptions() {
+		if b.samples[d.measurement] == nil {
+			continue // not asked for
+		}
 		t := results.Table{Title: d.title, Text: d.text, Unit: d.unit, More: d.more}
 		t.Base, _ = b.best(d.measurement, d.more)
 		for _, p := range b.peers {
@@ -110,6 +114,7 @@ the others would need a bridge or a process in there.
     sudo make bench-proxy                              # a quarter of an hour; writes this page
     sudo go run ./integration/benchproxy               # only prints it
     sudo go run ./integration/benchproxy -short        # half a minute; the figures mean nothing
+    sudo go run ./integration/benchproxy -only bulk    # a part of it; -help lists them
     sudo go run ./integration/benchproxy -rounds 15    # more of everything
 
 It needs Go and Debian's haproxy, nginx, libnginx-mod-stream, wrk and iperf3.
