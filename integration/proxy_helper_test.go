@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -81,6 +82,7 @@ func (p *proxyProcess) wantsExit(code int) {
 func greeter(t testing.TB, l net.Listener, name string) string {
 	t.Helper()
 	var conns sync.WaitGroup
+	ctx, end := context.WithCancel(context.Background())
 	conns.Go(func() {
 		for {
 			c, err := l.Accept()
@@ -89,6 +91,7 @@ func greeter(t testing.TB, l net.Listener, name string) string {
 			}
 			conns.Go(func() {
 				defer c.Close()
+				defer context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })()
 				io.WriteString(c, name+"\n")
 				io.Copy(c, c)
 			})
@@ -96,6 +99,7 @@ func greeter(t testing.TB, l net.Listener, name string) string {
 	})
 	t.Cleanup(func() {
 		l.Close()
+		end()
 		conns.Wait()
 	})
 	return l.Addr().String()

@@ -15,37 +15,29 @@ import (
 func (p *peapod) proxyCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "proxy",
-		Usage: "forward TCP connections",
-		Description: `Connections to each listening address are passed on to the backend, until
-SIGTERM or Ctrl-C: then it listens no more, and ends when the connections have
-ended or the grace period is over; a second signal ends it at once.
+		Usage: "forward TCP connections to backends",
+		Description: `Connections to each listening address are passed on to one of the backends.
+SIGTERM or Ctrl-C ends that: it listens no more, and ends when the connections
+have ended or the grace period is over; a second signal ends it at once.
 
 With --config a JSON or YAML file says all of it, for any number of services:
 
     services:
     - name: web
       listen: [":8080"]
-      netns: /run/netns/web
       backends:
-      - address: 127.0.0.1:80
+      - {address: "127.0.0.1:80", netns: /run/netns/a, weight: 2}
+      - {address: "127.0.0.1:80", netns: /run/netns/b, maxConns: 100}
+      balance: random       # as the options: affinity, slowStart, queue,
+      affinity: 3h          # queueTimeout; and drainTimeout, for backends that
+    metrics: 127.0.0.1:9100 # left the file; connectTimeout, connectRetry,
+    gracePeriod: 1m         # idleTimeout, maxConns
 
-Its other fields are idleTimeout, connectTimeout, gracePeriod ("30s"), maxConns
-and metrics, as the options. SIGHUP reads it again: what is not in the new file
-is drained, and what is there goes on undisturbed. A file with a mistake changes
-nothing.
+SIGHUP reads it again: what is not in the new file is drained, and what is there
+goes on undisturbed. A file with a mistake changes nothing.
 
 Example: peapod proxy --listen :8080 --backend 127.0.0.1:80 --netns /run/netns/web`,
-		Flags: []cli.Flag{
-			{Kind: cli.Strings, Name: "listen", Short: "l", Usage: "listen on `ADDR`, such as 127.0.0.1:8080 or :8080; may be repeated"},
-			{Kind: cli.Strings, Name: "backend", Short: "b", Usage: "pass connections on to `ADDR`, such as 10.0.0.2:80"},
-			{Kind: cli.String, Name: "netns", Usage: "connect inside of the network namespace at `PATH`"},
-			{Kind: cli.String, Name: "connect-timeout", Usage: "give an attempt to connect `DURATION`", DefaultText: "10s"},
-			{Kind: cli.String, Name: "idle-timeout", Usage: "cut connections on which nothing moves for `DURATION`", DefaultText: "never"},
-			{Kind: cli.Int, Name: "max-conns", Usage: "have at most `N` connections at a time; others wait", DefaultText: "no limit"},
-			{Kind: cli.String, Name: "grace-period", Usage: "give connections `DURATION` to end after SIGTERM", DefaultText: "30s"},
-			{Kind: cli.String, Name: "metrics", Usage: "serve /metrics and /status over HTTP at `ADDR`, or unix:PATH"},
-			{Kind: cli.String, Name: "config", Usage: "read `FILE`, in place of the other options"},
-		},
+		Flags:  proxyFlags(),
 		Action: p.proxy,
 	}
 }

@@ -1,17 +1,11 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/netip"
 	"os"
-	"strconv"
 	"strings"
-	"time"
 
-	"github.com/peapod/peapod/internal/cli"
 	"github.com/peapod/peapod/internal/strict"
 )
 
@@ -20,6 +14,7 @@ type proxyConfig struct {
 	Services       []proxyService `json:"services"`
 	Metrics        metricsAddress `json:"metrics"`
 	ConnectTimeout duration       `json:"connectTimeout"`
+	ConnectRetry   duration       `json:"connectRetry"`
 	IdleTimeout    duration       `json:"idleTimeout"`
 	GracePeriod    *duration      `json:"gracePeriod"`
 	MaxConns       int            `json:"maxConns"`
@@ -32,76 +27,23 @@ type proxyConfig struct {
 type proxyService struct {
 	Name     string          `json:"name"` // by default the first address
 	Listen   []listenAddress `json:"listen"`
-	Netns    string          `json:"netns"`
+	Netns    string          `json:"netns"` // of backends that have no other
 	Backends []proxyBackend  `json:"backends"`
+
+	Balance      policy   `json:"balance"`
+	Affinity     duration `json:"affinity"`
+	SlowStart    duration `json:"slowStart"`
+	Queue        int      `json:"queue"`
+	QueueTimeout duration `json:"queueTimeout"`
+	DrainTimeout duration `json:"drainTimeout"`
 }
 
 // proxyBackend is one place that connections go to.
 type proxyBackend struct {
-	Address backendAddress `json:"address"`
-}
-
-type (
-	// duration is written as "1m30s".
-	duration time.Duration
-	// listenAddress is IP:PORT or :PORT.
-	listenAddress string
-	// backendAddress is IP:PORT.
-	backendAddress string
-	// metricsAddress is IP:PORT, :PORT, unix:PATH, or "" for none.
-	metricsAddress string
-)
-
-// proxyOptions reads the file, or the options, and checks them.
-func proxyOptions(c *cli.Context) (*proxyConfig, error) {
-	if c.IsSet("config") {
-		for _, f := range c.Command.Flags {
-			if f.Name != "config" && c.IsSet(f.Name) {
-				return nil, fmt.Errorf("proxy: --%s: the file of --config says all: give one of both", f.Name)
-			}
-		}
-		return readProxyConfig(c.String("config"))
-	}
-	config := &proxyConfig{Services: make([]proxyService, 1), MaxConns: c.Int("max-conns")}
-	service := &config.Services[0]
-	service.Netns = c.String("netns")
-	var err error
-	parse := func(name string, into interface{ parse(string) error }, text string) {
-		if e := into.parse(text); e != nil && err == nil {
-			err = fmt.Errorf("proxy: --%s: %w", name, e)
-		}
-	}
-	for _, s := range c.Strings("listen") {
-		var a listenAddress
-		parse("listen", &a, s)
-		service.Listen = append(service.Listen, a)
-	}
-	for _, s := range c.Strings("backend") {
-		var b proxyBackend
-		parse("backend", &b.Address, s)
-		service.Backends = append(service.Backends, b)
-	}
-	if c.IsSet("metrics") {
-		parse("metrics", &config.Metrics, c.String("metrics"))
-	}
-	for name, d := range map[string]*duration{"connect-timeout": &config.ConnectTimeout, "idle-timeout": &config.IdleTimeout} {
-		if c.IsSet(name) {
-			parse(name, d, c.String(name))
-		}
-	}
-	if c.IsSet("grace-period") {
-		config.GracePeriod = new(duration)
-		parse("grace-period", config.GracePeriod, c.String("grace-period"))
-	}
-	switch {
-	case err != nil:
-		return nil, err
-	case len(service.Listen) == 0:
-		return nil, errors.New("proxy: --listen is missing: give --listen ADDR and --backend ADDR, or --config FILE")
-	case len(service.Backends) == 0:
-		return nil, errors.New("proxy: --backend is missing: give an address, such as --backend 127.0.0.1:80")
-	}
-	return config, config.check()
+	Address  backendAddress `json:"address"`
+	Netns    string         `json:"netns"`
+	Weight   *int           `json:"weight"`
+	MaxConns int            `json:"maxConns"`
 }
 
 // readProxyConfig reads the file of --config and checks it.
@@ -142,6 +84,9 @@ func parseProxyConfig(file string, data []byte) (*proxyConfig, error) {
 func (c *proxyConfig) errorf(field, format string, args ...any) *strict.Error {
 	if c.document == nil {
 		name, _, _ := strings.Cut(strings.TrimPrefix(field, "services[0]."), "[")
+		if strings.HasSuffix(field, ".netns") {
+			name = "netns"
+		}
 		field = "proxy: --" + optionOf(name)
 	}
 	return c.document.Errorf(field, format, args...)
@@ -200,110 +145,41 @@ func (c *proxyConfig) check() error {
 }
 
 func (c *proxyConfig) checkBackends(s *proxyService, at string, fail func(field, format string, args ...any)) {
-	switch len(s.Backends) {
-	case 0:
+	if len(s.Backends) == 0 {
 		fail(at+".backends", "there is none: give at least one")
-	case 1:
-		if s.Backends[0].Address == "" {
-			fail(at+".backends[0].address", "it is missing: give IP:PORT")
+	}
+	if s.Queue < 0 {
+		fail(at+".queue", "%d is negative", s.Queue)
+	}
+	seen := map[string]bool{}
+	for i := range s.Backends {
+		b, at := &s.Backends[i], fmt.Sprintf("%s.backends[%d]", at, i)
+		if b.Netns == "" {
+			b.Netns = s.Netns
 		}
-	default:
-		fail(at+".backends", "not supported yet: more than one")
-	}
-}
-
-// textual decodes values that are strings with a form.
-func textual(n *strict.Node, into interface{ parse(string) error }) error {
-	if n.Kind != strict.String {
-		return fmt.Errorf("found %s, expected a string", n.Kind)
-	}
-	return into.parse(n.Text)
-}
-
-// UnmarshalNode implements strict.Unmarshaler.
-func (d *duration) UnmarshalNode(n *strict.Node) error { return textual(n, d) }
-
-// UnmarshalNode implements strict.Unmarshaler.
-func (a *listenAddress) UnmarshalNode(n *strict.Node) error { return textual(n, a) }
-
-// UnmarshalNode implements strict.Unmarshaler.
-func (a *backendAddress) UnmarshalNode(n *strict.Node) error { return textual(n, a) }
-
-// UnmarshalNode implements strict.Unmarshaler.
-func (a *metricsAddress) UnmarshalNode(n *strict.Node) error { return textual(n, a) }
-
-func (d *duration) parse(s string) error {
-	v, err := time.ParseDuration(s)
-	switch {
-	case err != nil:
-		return fmt.Errorf("%q is no duration: write it as 1m30s or 500ms", s)
-	case v < 0:
-		return fmt.Errorf("%s is negative", s)
-	}
-	*d = duration(v)
-	return nil
-}
-
-func (a *listenAddress) parse(s string) error {
-	if err := checkAddress(s, true); err != nil {
-		return err
-	}
-	*a = listenAddress(s)
-	return nil
-}
-
-// any reports whether the kernel is to choose the port.
-func (a listenAddress) any() bool { return strings.HasSuffix(string(a), ":0") }
-
-func (a *backendAddress) parse(s string) error {
-	if err := checkAddress(s, false); err != nil {
-		return err
-	}
-	*a = backendAddress(s)
-	return nil
-}
-
-func (a *metricsAddress) parse(s string) error {
-	path, ok := strings.CutPrefix(s, "unix:")
-	switch {
-	case ok && path == "":
-		return errors.New("the path behind unix: is missing")
-	case !ok && s != "":
-		if err := checkAddress(s, true); err != nil {
-			return err
+		switch {
+		case b.Address == "":
+			fail(at+".address", "it is missing: give IP:PORT")
+		case seen[b.id()]:
+			fail(at+".address", "%s is given twice", b.id())
+		}
+		seen[b.id()] = true
+		if b.Weight != nil && (*b.Weight < 1 || *b.Weight > maxWeight) {
+			fail(at+".weight", "%d is not a number from 1 to %d", *b.Weight, maxWeight)
+		}
+		if b.MaxConns < 0 {
+			fail(at+".maxConns", "%d is negative", b.MaxConns)
 		}
 	}
-	*a = metricsAddress(s)
-	return nil
 }
 
-// checkAddress wants IP:PORT; to listen, all addresses, :PORT, and any port, 0,
-// are possible too.
-func checkAddress(s string, listen bool) error {
-	example := "10.0.0.2:80 or [::1]:80"
-	if listen {
-		example = "127.0.0.1:80, [::1]:80 or :80"
+// maxWeight is package proxy's.
+const maxWeight = 1<<16 - 1
+
+// id names the backend in its service.
+func (b *proxyBackend) id() string {
+	if b.Netns == "" {
+		return string(b.Address)
 	}
-	host, digits, err := net.SplitHostPort(s)
-	if err != nil {
-		return fmt.Errorf("%q is no address: write it as %s", s, example)
-	}
-	port, err := strconv.ParseUint(digits, 10, 16)
-	if err != nil || strconv.FormatUint(port, 10) != digits {
-		return fmt.Errorf("%q: the port %q is not a number up to 65535", s, digits)
-	}
-	if port == 0 && !listen {
-		return fmt.Errorf("%q: port 0 cannot be connected to", s)
-	}
-	if host == "" && listen {
-		return nil
-	}
-	ip, err := netip.ParseAddr(host)
-	switch {
-	case err != nil:
-		return fmt.Errorf("%q: %q is not an IP address: write it as %s", s, host, example)
-	case ip.IsUnspecified() && !listen:
-		return fmt.Errorf("%q: %s is no address to connect to", s, host)
-	}
-	return nil
+	return string(b.Address) + " inside " + b.Netns
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/peapod/peapod/internal/strict"
+	"github.com/peapod/peapod/proxy"
 )
 
 func TestProxyConfig(t *testing.T) {
@@ -15,11 +16,18 @@ services:
 - name: web
   listen: [":80", "[::1]:8080"]
   netns: /run/netns/web
-  backends: [{address: "127.0.0.1:80"}]
+  backends: [{address: "127.0.0.1:80"}, {address: "127.0.0.1:80", netns: /run/netns/b, weight: 3, maxConns: 9}]
+  balance: source-hash
+  affinity: 1h
+  slowStart: 2s
+  queue: 5
+  queueTimeout: 3s
+  drainTimeout: 4s
 - listen: ["127.0.0.1:0"]
   backends: [{address: "[fe80::1%eth0]:80"}]
 metrics: unix:/run/metrics
 connectTimeout: 1m30s
+connectRetry: 6s
 idleTimeout: 500ms
 gracePeriod: 0s
 maxConns: 7
@@ -28,9 +36,19 @@ maxConns: 7
 	if err != nil {
 		t.Fatal(err)
 	}
+	web := c.Services[0]
+	want := proxy.PoolOptions{Policy: proxy.SourceHash, Affinity: time.Hour, SlowStart: 2 * time.Second, Queue: 5,
+		QueueTimeout: 3 * time.Second, DrainTimeout: 4 * time.Second}
+	if got := web.poolOptions(); got != want {
+		t.Errorf("options %+v, want %+v", got, want)
+	}
+	if b := web.Backends; b[0].id() != "127.0.0.1:80 inside /run/netns/web" || b[0].Weight != nil ||
+		b[1].id() != "127.0.0.1:80 inside /run/netns/b" || *b[1].Weight != 3 || b[1].MaxConns != 9 {
+		t.Errorf("backends %+v", b)
+	}
 	if len(c.Services) != 2 || c.Services[0].Name != "web" || c.Services[0].Listen[1] != "[::1]:8080" || c.Services[0].Netns != "/run/netns/web" ||
 		c.Services[0].Backends[0].Address != "127.0.0.1:80" || c.Services[1].Name != "127.0.0.1:0" ||
-		c.Metrics != "unix:/run/metrics" || time.Duration(c.ConnectTimeout) != 90*time.Second || time.Duration(c.IdleTimeout) != 500*time.Millisecond ||
+		c.Metrics != "unix:/run/metrics" || time.Duration(c.ConnectTimeout) != 90*time.Second || time.Duration(c.ConnectRetry) != 6*time.Second || time.Duration(c.IdleTimeout) != 500*time.Millisecond ||
 		c.GracePeriod == nil || *c.GracePeriod != 0 || c.MaxConns != 7 {
 		t.Errorf("%+v", c)
 	}
@@ -42,15 +60,20 @@ func TestProxyConfigMistakes(t *testing.T) {
 		"[]":             "f:1:1: expected the field services, with a list",
 		"{}":             "f:1:1: services: there is none: give at least one",
 		"services: [{}]": "f:1:12: services[0].listen: there is no address: give at least one",
-		"services: [{listen: ['1'], backends: [{}]}]":                            `f:1:22: services[0].listen[0]: "1" is no address: write it as 127.0.0.1:80, [::1]:80 or :80`,
-		"services: [{listen: [':1']}]":                                           "f:1:12: services[0].backends: there is none: give at least one",
-		"services: [{listen: [':1'], backends: [{}]}]":                           "f:1:40: services[0].backends[0].address: it is missing: give IP:PORT",
-		good + "- {name: a, listen: [':2'], backends: [{address: '1.2.3.4:1'}]}": `f:5:10: services[1].name: "a" is that of services[0] too`,
-		good + "- {name: b, listen: [':1'], backends: [{address: '1.2.3.4:1'}]}": "f:5:22: services[1].listen[0]: :1 is given twice",
-		good + "gracePeriod: 3":                                                  "f:5:14: gracePeriod: found a number, expected a string",
-		good + "gracePeriod: soon":                                               `f:5:14: gracePeriod: "soon" is no duration: write it as 1m30s or 500ms`,
-		good + "maxConns: -1":                                                    "f:5:11: maxConns: -1 is negative",
-		good + "metrics: here":                                                   `f:5:10: metrics: "here" is no address: write it as 127.0.0.1:80, [::1]:80 or :80`,
+		"services: [{listen: ['1'], backends: [{}]}]":                                                `f:1:22: services[0].listen[0]: "1" is no address: write it as 127.0.0.1:80, [::1]:80 or :80`,
+		"services: [{listen: [':1']}]":                                                               "f:1:12: services[0].backends: there is none: give at least one",
+		"services: [{listen: [':1'], backends: [{}]}]":                                               "f:1:40: services[0].backends[0].address: it is missing: give IP:PORT",
+		good + "- {name: a, listen: [':2'], backends: [{address: '1.2.3.4:1'}]}":                     `f:5:10: services[1].name: "a" is that of services[0] too`,
+		good + "- {name: b, listen: [':1'], backends: [{address: '1.2.3.4:1'}]}":                     "f:5:22: services[1].listen[0]: :1 is given twice",
+		"services: [{listen: [':1'], backends: [{address: '1.2.3.4:1'}, {address: '1.2.3.4:1'}]}]":   "f:1:74: services[0].backends[1].address: 1.2.3.4:1 is given twice",
+		"services: [{listen: [':1'], backends: [{address: '1.2.3.4:1', weight: 0}]}]":                "f:1:71: services[0].backends[0].weight: 0 is not a number from 1 to 65535",
+		"services: [{listen: [':1'], backends: [{address: '1.2.3.4:1', maxConns: -1}]}]":             "f:1:73: services[0].backends[0].maxConns: -1 is negative",
+		"services: [{listen: [':1'], queue: -1, balance: fair, backends: [{address: '1.2.3.4:1'}]}]": `f:1:49: services[0].balance: "fair" is not known: there are random, round-robin, source-hash`,
+		good + "  queue: -1":       "f:5:10: services[0].queue: -1 is negative",
+		good + "gracePeriod: 3":    "f:5:14: gracePeriod: found a number, expected a string",
+		good + "gracePeriod: soon": `f:5:14: gracePeriod: "soon" is no duration: write it as 1m30s or 500ms`,
+		good + "maxConns: -1":      "f:5:11: maxConns: -1 is negative",
+		good + "metrics: here":     `f:5:10: metrics: "here" is no address: write it as 127.0.0.1:80, [::1]:80 or :80`,
 	} {
 		if _, err := parseProxyConfig("f", []byte(text)); err == nil || err.Error() != want {
 			t.Errorf("%s\n got %v\nwant %s", text, err, want)

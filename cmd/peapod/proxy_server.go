@@ -38,6 +38,7 @@ type runningFront struct {
 func newProxyServer(log *slog.Logger, config *proxyConfig) *proxyServer {
 	s := &proxyServer{log: log, fixed: *config}
 	s.proxy.DialTimeout = time.Duration(config.ConnectTimeout)
+	s.proxy.DialRetry = time.Duration(config.ConnectRetry)
 	s.proxy.IdleTimeout = time.Duration(config.IdleTimeout)
 	s.proxy.MaxConns = config.MaxConns
 	s.proxy.Log = log
@@ -86,6 +87,7 @@ func (s *proxyServer) checkFixed(config *proxyConfig) error {
 		same  bool
 	}{
 		{"connectTimeout", config.ConnectTimeout == s.fixed.ConnectTimeout},
+		{"connectRetry", config.ConnectRetry == s.fixed.ConnectRetry},
 		{"idleTimeout", config.IdleTimeout == s.fixed.IdleTimeout},
 		{"maxConns", config.MaxConns == s.fixed.MaxConns},
 	} {
@@ -168,17 +170,25 @@ func (r *runningService) front(a listenAddress) *proxy.Front {
 // prepareService makes what a service needs and does not have yet.
 func (s *proxyServer) prepareService(next *preparation, config *proxyConfig, i int, had *runningService) (*runningService, error) {
 	c, at := &config.Services[i], fmt.Sprintf("services[%d]", i)
-	if err := s.prepareNetwork(next, c.Netns); err != nil {
-		return nil, config.errorf(at+".netns", "%w", err)
+	for j, b := range c.Backends {
+		if err := s.prepareNetwork(next, b.Netns); err != nil {
+			field := fmt.Sprintf("%s.backends[%d].netns", at, j)
+			if b.Netns == c.Netns {
+				field = at + ".netns"
+			}
+			return nil, config.errorf(field, "%w", err)
+		}
 	}
-	network := next.networks[c.Netns]
 	service := &runningService{name: c.Name}
 	if had == nil {
-		service.target = newTarget()
-		service.target.set(c, network) // before the first connection
+		service.target = newTarget(c)
+		service.target.set(c, next.networks) // before the first connection
 	} else {
 		service.target = had.target
-		next.changes = append(next.changes, func() { service.target.set(c, network) })
+		if field := had.target.changed(c); field != "" {
+			return nil, config.errorf(at+"."+field, "it cannot change while the proxy runs: restart it")
+		}
+		next.changes = append(next.changes, func() { service.target.set(c, next.networks) })
 	}
 	for j, a := range c.Listen {
 		front := (*proxy.Front)(nil)

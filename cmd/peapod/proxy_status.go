@@ -1,13 +1,14 @@
 package main
 
 import (
-	"fmt"
 	"io"
+	"time"
 
 	"github.com/peapod/peapod/internal/strict"
+	"github.com/peapod/peapod/proxy"
 )
 
-// proxyStatus is what /status shows.
+// proxyStatus is what /status shows, and what /metrics is made of.
 type proxyStatus struct {
 	Connections connectionStatus `json:"connections"`
 	Bytes       byteStatus       `json:"bytes"`
@@ -27,8 +28,30 @@ type byteStatus struct {
 }
 
 type serviceStatus struct {
-	Name   string   `json:"name"`
-	Listen []string `json:"listen"`
+	Name     string          `json:"name"`
+	Listen   []string        `json:"listen"`
+	Waiting  int             `json:"waiting"` // clients, for a backend
+	Backends []backendStatus `json:"backends"`
+}
+
+type backendStatus struct {
+	Address string        `json:"address"` // with its network namespace
+	State   string        `json:"state"`
+	Active  int           `json:"active"`
+	Chosen  uint64        `json:"chosen"`
+	Failed  uint64        `json:"failed"` // connections that could not be made
+	Bytes   byteStatus    `json:"bytes"`
+	Connect latencyStatus `json:"connectMicroseconds"`
+
+	latency *proxy.Histogram
+}
+
+// latencyStatus is how long it took to connect.
+type latencyStatus struct {
+	Count  uint64 `json:"count"`
+	Median int64  `json:"median"`
+	P99    int64  `json:"p99"`
+	Max    int64  `json:"max"`
 }
 
 func (s *proxyServer) status() *proxyStatus {
@@ -40,11 +63,24 @@ func (s *proxyServer) status() *proxyStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, service := range s.services {
-		one := serviceStatus{Name: service.name}
-		for _, f := range service.fronts {
-			one.Listen = append(one.Listen, f.front.Addr().String())
+		status.Services = append(status.Services, service.status())
+	}
+	return status
+}
+
+func (r *runningService) status() serviceStatus {
+	status := serviceStatus{Name: r.name, Waiting: r.target.pool.Waiting()}
+	for _, f := range r.fronts {
+		status.Listen = append(status.Listen, f.front.Addr().String())
+	}
+	for _, e := range r.target.pool.Endpoints() {
+		b := backendStatus{Address: e.ID, State: e.State.String(), Active: e.Active, Chosen: e.Total, Failed: e.Failed,
+			Bytes: byteStatus{e.In, e.Out}, latency: e.Latency}
+		if h := e.Latency; h != nil {
+			micro := func(q float64) int64 { return int64(h.Quantile(q) / time.Microsecond) }
+			b.Connect = latencyStatus{h.Count(), micro(0.5), micro(0.99), micro(1)}
 		}
-		status.Services = append(status.Services, one)
+		status.Backends = append(status.Backends, b)
 	}
 	return status
 }
@@ -55,17 +91,4 @@ func (s *proxyStatus) json(w io.Writer) {
 		panic(err) // no type of it is unknown there
 	}
 	w.Write(append(b, '\n'))
-}
-
-func (s *proxyStatus) prometheus(w io.Writer) {
-	c := s.Connections
-	metric(w, "connections_total", "counter", "Connections that were accepted.", c.Accepted)
-	metric(w, "connections_failed_total", "counter", "Connections that ended with an error.", c.Failed)
-	metric(w, "connections_active", "gauge", "Connections that are open.", c.Active)
-	metric(w, "received_bytes_total", "counter", "Bytes from clients, of connections that have ended.", s.Bytes.In)
-	metric(w, "sent_bytes_total", "counter", "Bytes to clients, of connections that have ended.", s.Bytes.Out)
-}
-
-func metric(w io.Writer, name, kind, help string, value any) {
-	fmt.Fprintf(w, "# HELP peapod_proxy_%s %s\n# TYPE peapod_proxy_%[1]s %[3]s\npeapod_proxy_%[1]s %[4]v\n", name, help, kind, value)
 }

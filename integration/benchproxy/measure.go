@@ -14,15 +14,16 @@ import (
 
 // What is measured: keys of bench.samples.
 const (
-	requests    = "requests"
-	connections = "connections"
-	oneStream   = "bulk in one stream"
-	moreStreams = "bulk in eight streams"
-	latency     = "latency"
-	middle      = "median latency"
-	requestCPU  = "processor time per request"
-	byteCPU     = "processor time per gigabyte"
-	memory      = "memory"
+	requests      = "requests"
+	connections   = "connections"
+	oneStream     = "bulk in one stream"
+	moreStreams   = "bulk in eight streams"
+	latency       = "latency"
+	middle        = "median latency"
+	requestCPU    = "processor time per request"
+	connectionCPU = "processor time per connection"
+	byteCPU       = "processor time per gigabyte"
+	memory        = "memory"
 )
 
 // measurements are those that have turns of their own, in their order.
@@ -76,28 +77,29 @@ func (p *peer) busy(f func() error) (time.Duration, error) {
 }
 
 func (b *bench) measureRequests(ctx context.Context, p *peer) error {
+	return b.measureWrk(ctx, p, requests, requestCPU)
+}
+
+// measureWrk notes how many requests there are in a second, and what each of
+// them takes of the processors.
+func (b *bench) measureWrk(ctx context.Context, p *peer, rate, cpu string, args ...string) error {
 	var got wrkResult
 	took, err := p.busy(func() (err error) {
-		got, err = b.wrk(ctx, p.at.http)
+		got, err = b.wrk(ctx, p.at.http, args...)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	b.sample(requests, p, got.rate)
+	b.sample(rate, p, got.rate)
 	if p.process != nil {
-		b.sample(requestCPU, p, float64(took)/float64(got.requests))
+		b.sample(cpu, p, float64(took)/float64(got.requests))
 	}
 	return nil
 }
 
 func (b *bench) measureConnections(ctx context.Context, p *peer) error {
-	got, err := b.wrk(ctx, p.at.http, "--header", "Connection: close")
-	if err != nil {
-		return err
-	}
-	b.sample(connections, p, got.rate)
-	return nil
+	return b.measureWrk(ctx, p, connections, connectionCPU, "--header", "Connection: close")
 }
 
 // wrkResult is what wrk says.

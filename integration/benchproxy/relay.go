@@ -6,11 +6,11 @@ import (
 	"net"
 )
 
-// relayMain is `benchproxy -relay LISTEN BACKEND…`, pairs of them: the proxy that
+// relayMain is `benchproxy -relay LISTEN BACKEND`, or more such pairs: the proxy that
 // everybody would write in Go.
 func relayMain(args []string) error {
 	if len(args) == 0 || len(args)%2 != 0 {
-		return errors.New("usage: -relay (LISTEN BACKEND)...")
+		return errors.New("usage: -relay LISTEN BACKEND [LISTEN BACKEND]")
 	}
 	failed := make(chan error)
 	for i := 0; i < len(args); i += 2 {

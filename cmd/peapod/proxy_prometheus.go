@@ -1,0 +1,88 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/peapod/peapod/proxy"
+)
+
+// prometheus writes the status in Prometheus' text format, 0.0.4.
+func (s *proxyStatus) prometheus(w io.Writer) {
+	p := &prometheus{w}
+	p.one("connections_total", "counter", "Connections that were accepted.", s.Connections.Accepted)
+	p.one("connections_failed_total", "counter", "Connections that ended with an error.", s.Connections.Failed)
+	p.one("connections_active", "gauge", "Connections that are open.", s.Connections.Active)
+	p.one("received_bytes_total", "counter", "Bytes from clients, of connections that have ended.", s.Bytes.In)
+	p.one("sent_bytes_total", "counter", "Bytes to clients, of connections that have ended.", s.Bytes.Out)
+	p.head("waiting", "gauge", "Clients that wait for a backend.")
+	for i := range s.Services {
+		p.sample("waiting", "service="+label(s.Services[i].Name), s.Services[i].Waiting)
+	}
+	s.backends(p)
+}
+
+// backends writes what is known of each, as samples with the labels service and
+// backend.
+func (s *proxyStatus) backends(p *prometheus) {
+	each := func(name, kind, help string, value func(*backendStatus) any) {
+		p.head(name, kind, help)
+		s.eachBackend(func(labels string, b *backendStatus) { p.sample(name, labels, value(b)) })
+	}
+	each("backend_connections_total", "counter", "Times that the backend was chosen.", func(b *backendStatus) any { return b.Chosen })
+	each("backend_connections_failed_total", "counter", "Of these, connections that could not be made.", func(b *backendStatus) any { return b.Failed })
+	each("backend_connections_active", "gauge", "Connections that are open, or being made.", func(b *backendStatus) any { return b.Active })
+	each("backend_sent_bytes_total", "counter", "Bytes to the backend, of connections that have ended.", func(b *backendStatus) any { return b.Bytes.In })
+	each("backend_received_bytes_total", "counter", "Bytes from the backend, of connections that have ended.", func(b *backendStatus) any { return b.Bytes.Out })
+
+	p.head("backend_state", "gauge", "1 for the state that the backend is in.")
+	s.eachBackend(func(labels string, b *backendStatus) {
+		for _, state := range []proxy.EndpointState{proxy.EndpointReady, proxy.EndpointAside, proxy.EndpointDraining} {
+			is := 0
+			if b.State == state.String() {
+				is = 1
+			}
+			p.sample("backend_state", labels+",state="+label(state.String()), is)
+		}
+	})
+	p.head("backend_connect_seconds", "histogram", "How long it took to connect.")
+	s.eachBackend(func(labels string, b *backendStatus) {
+		if b.latency != nil {
+			b.latency.WritePrometheus(p, metricPrefix+"backend_connect_seconds", labels)
+		}
+	})
+}
+
+func (s *proxyStatus) eachBackend(f func(labels string, b *backendStatus)) {
+	for i := range s.Services {
+		service := &s.Services[i]
+		for j := range service.Backends {
+			b := &service.Backends[j]
+			f("service="+label(service.Name)+",backend="+label(b.Address), b)
+		}
+	}
+}
+
+const metricPrefix = "peapod_proxy_"
+
+// prometheus writes samples.
+type prometheus struct{ io.Writer }
+
+func (p *prometheus) head(name, kind, help string) {
+	fmt.Fprintf(p, "# HELP %s%s %s\n# TYPE %[1]s%[2]s %[4]s\n", metricPrefix, name, help, kind)
+}
+
+func (p *prometheus) sample(name, labels string, value any) {
+	fmt.Fprintf(p, "%s%s{%s} %v\n", metricPrefix, name, labels, value)
+}
+
+func (p *prometheus) one(name, kind, help string, value any) {
+	p.head(name, kind, help)
+	fmt.Fprintf(p, "%s%s %v\n", metricPrefix, name, value)
+}
+
+// label quotes the value of a label.
+func label(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(s) + `"`
+}
