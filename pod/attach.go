@@ -137,7 +137,8 @@ func (s *Supervisor) addHostsLines() error {
 	if lines == "" {
 		return nil
 	}
-	return writeForAll(s.hostsFile("hosts"), localHosts+lines)
+	s.hosts = localHosts + lines + s.pod.aliases()
+	return writeForAll(s.hostsFile("hosts"), s.hosts)
 }
 
 // wantsAddresses is the first field that refers to one of the pod's addresses,

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/peapod/peapod/internal/dns"
 	"github.com/peapod/peapod/proxy"
 )
 
@@ -17,6 +18,7 @@ import (
 type hub struct {
 	store   *Store
 	catalog *catalog
+	dns     *dns.Server
 	users   int // guarded by hubs.mu
 
 	living   context.Context // until the hub goes
@@ -68,7 +70,7 @@ func (s *Store) joinHub() (*hub, error) {
 	if h == nil {
 		h = &hub{
 			store: s, proxies: map[connectionOptions]*proxy.Proxy{}, services: map[string]*hubService{},
-			spaces: map[string]*space{}, reaches: map[string]*reach{},
+			spaces: map[string]*space{}, reaches: map[string]*reach{}, dns: &dns.Server{Domain: clusterDomain, Log: s.Log},
 		}
 		h.living, h.end = context.WithCancel(context.Background())
 		// Nothing may change before what is there is known.
@@ -101,11 +103,11 @@ func (h *hub) leave() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.closed = true
-	h.end()
-	h.draining.Wait()
 	for _, sp := range h.spaces {
 		sp.close()
 	}
+	h.end()
+	h.draining.Wait()
 	for _, p := range h.proxies {
 		p.Close()
 	}
@@ -156,6 +158,7 @@ func (h *hub) update(what change) {
 	if what.all || len(what.pods) > 0 {
 		h.sweepReaches()
 	}
+	h.updateNames()
 }
 
 func (h *hub) updateService(name string) {
@@ -289,16 +292,22 @@ func (e *Endpoints) endpoints(s *Service, port ServicePort) (list []proxy.Endpoi
 	return list
 }
 
-// attach lets the services be reached from a pod's network namespace.
-func (h *hub) attach(name string, netns *os.File) *space {
+// attach lets the services be found and reached from a pod's network namespace.
+func (h *hub) attach(s *Supervisor, netns *os.File) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	sp := newSpace(h, netns)
-	h.spaces[name] = sp
+	sp.hosts, sp.hostsBase = s.hostsFile("hosts"), s.hosts
+	if s.pod.servesDNS() {
+		if err := sp.serveDNS(); err != nil {
+			return fmt.Errorf("listen for DNS queries in the pod: %w", err)
+		}
+	}
+	h.spaces[s.place.name] = sp
 	for _, s := range h.services {
 		sp.open(s)
 	}
-	return sp
+	return sp.writeHosts(h.hostsLines())
 }
 
 // detach ends what attach began.

@@ -23,6 +23,11 @@ type space struct {
 	table  *sklookup.Table // nil before the first service, and where there can be none
 	plain  bool            // there can be none
 	fronts map[*hubPort][]*front
+	dns    *dnsSockets // nil where there is no server
+
+	hosts     string // the path of its /etc/hosts
+	hostsBase string // what that begins with
+	written   string // what follows
 }
 
 // front is where a namespace listens for a service's port.
@@ -201,8 +206,9 @@ func (sp *space) openTable() (err error) {
 	if sp.table, err = sklookup.Open(netns, serviceRange); err != nil {
 		sp.plain = true
 		sp.hub.store.log().Warn("containers cannot listen on the ports of services on all addresses", "error", err)
+		return nil
 	}
-	return nil
+	return sp.leadDNS()
 }
 
 func (sp *space) listener(addr netip.AddrPort) (*net.TCPListener, error) {
@@ -248,6 +254,7 @@ func (sp *space) close() {
 	if sp.table != nil {
 		sp.table.Close()
 	}
+	sp.dns.close()
 	for _, fronts := range sp.fronts {
 		for _, f := range fronts {
 			f.socket.Close()

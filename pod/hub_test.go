@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -218,5 +220,51 @@ func TestServiceOnTheHost(t *testing.T) {
 	}
 	if _, err := s.store.GetService("second"); !errors.Is(err, ErrServiceNotExist) {
 		t.Errorf("what failed is there: %v", err)
+	}
+}
+
+// Containers find services by name, also those that come later.
+func TestServiceNames(t *testing.T) {
+	s := newStage(t)
+	s.services(`{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": "http"}]}}`)
+	c := box("a", "listen 0.0.0.0:80 web; hold")
+	c.Ports = []Port{{Name: "http", ContainerPort: 80, Protocol: "TCP"}}
+	_, out := s.start(labelled(s.pod(c), "web"))
+	out.await("a: listening", 1)
+	s.expect(s.pod(box("b", "connect web:80; connect web.default:80; connect web.default.svc.cluster.local:80; cat /etc/resolv.conf")),
+		"b: web", "b: web", "b: web", "b: nameserver 127.96.0.10", "b: search default.svc.cluster.local svc.cluster.local cluster.local", "b: options ndots:5")
+
+	late := shared(s.pod(box("c", "echo begun; until /shared/go; connect late:80; connect late.default.svc:80; cat /etc/hosts")))
+	sup, out := s.start(late)
+	out.await("c: begun", 1)
+	s.services(`{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "late"}, "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": "http"}]}}`)
+	if err := os.WriteFile(filepath.Join(s.data(late.Metadata.Name), "volumes/shared/go"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if result := s.finish(sup); result != (Result{}) {
+		t.Errorf("%+v", result)
+	}
+	if text := strings.Join(out.all(), "\n"); strings.Count(text, "c: web") != 2 || !strings.Contains(text, "late.default.svc.cluster.local late") {
+		t.Errorf("%s", text)
+	}
+}
+
+func TestResolvConf(t *testing.T) {
+	host := "search example.com\nnameserver 192.0.2.1\n"
+	for spec, want := range map[string]string{
+		`"hostname": "x"`: "nameserver 127.96.0.10\nsearch default.svc.cluster.local svc.cluster.local cluster.local example.com\noptions ndots:5\n",
+		`"dnsConfig": {"nameservers": ["192.0.2.7"], "searches": ["x.org"], "options": [{"name": "ndots", "value": "2"}, {"name": "edns0"}]}`: "nameserver 127.96.0.10\nnameserver 192.0.2.7\n" +
+			"search default.svc.cluster.local svc.cluster.local cluster.local example.com x.org\noptions ndots:5 ndots:2 edns0\n",
+		`"dnsPolicy": "Default"`: host,
+		`"dnsPolicy": "None", "dnsConfig": {"nameservers": ["192.0.2.7"]}`: "nameserver 192.0.2.7\n",
+	} {
+		p, err := Parse("test.json", []byte(`{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": {"containers": [{"name": "c", "image": "x"}], `+spec+`}}`))
+		if err != nil {
+			t.Errorf("%s: %v", spec, err)
+			continue
+		}
+		if got := string(p.resolvConf(p.servesDNS(), []byte(host))); got != want {
+			t.Errorf("%s:\n%s\nwant\n%s", spec, got, want)
+		}
 	}
 }

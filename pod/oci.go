@@ -130,6 +130,7 @@ func (s *Supervisor) sharedMounts(c *Container) []specs.Mount {
 	for _, m := range []specs.Mount{
 		{Destination: "/dev/shm", Source: s.place.shm(), Options: []string{"bind", "rprivate"}},
 		{Destination: "/etc/hosts", Source: s.hostsFile("hosts"), Options: []string{"bind", "rprivate"}},
+		{Destination: "/etc/resolv.conf", Source: s.hostsFile("resolv.conf"), Options: []string{"bind", "rprivate"}},
 		{Destination: "/etc/hostname", Source: s.hostsFile("hostname"), Options: []string{"bind", "rprivate"}},
 	} {
 		if m.Type = "bind"; !own[m.Destination] {
@@ -171,7 +172,11 @@ func (s *Supervisor) makeHostsFiles() error {
 		return err
 	}
 	name := s.pod.Hostname()
-	if err := writeForAll(s.hostsFile("hosts"), localHosts+"127.0.0.1\t"+name+"\n"); err != nil {
+	s.hosts = localHosts + "127.0.0.1\t" + name + "\n" + s.pod.aliases()
+	if err := writeForAll(s.hostsFile("hosts"), s.hosts); err != nil {
+		return err
+	}
+	if err := s.writeResolvConf(); err != nil {
 		return err
 	}
 	return writeForAll(s.hostsFile("hostname"), name+"\n")

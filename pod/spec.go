@@ -51,6 +51,10 @@ type Spec struct {
 	// EnableServiceLinks gives containers the variables of the services that
 	// there are when the pod starts; true where absent.
 	EnableServiceLinks *bool `json:"enableServiceLinks,omitempty"`
+	// DNSPolicy and DNSConfig make the containers' resolv.conf.
+	DNSPolicy   DNSPolicy   `json:"dnsPolicy,omitempty"`
+	DNSConfig   *DNSConfig  `json:"dnsConfig,omitempty"`
+	HostAliases []HostAlias `json:"hostAliases,omitempty"`
 }
 
 // OS is the operating system that the pod is for: linux.

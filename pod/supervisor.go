@@ -28,7 +28,8 @@ type Supervisor struct {
 	network networks.Spec
 	// attached is the pod's network; nil before it has one.
 	attached *networks.Attachment
-	hub      *hub // or nil
+	hub      *hub   // or nil
+	hosts    string // what /etc/hosts begins with
 	ports    *forwarding
 	volumes  map[string]string
 	workers  []*worker
@@ -121,7 +122,9 @@ func (s *Supervisor) start(ctx context.Context, resolved []*Resolved) (err error
 	}
 	s.ports.open(s.netns)
 	if !s.onHost() { // the host has its own way to the services
-		s.hub.attach(s.place.name, s.netns)
+		if err = s.hub.attach(s, s.netns); err != nil {
+			return err
+		}
 	}
 
 	s.status = PodStatus{Phase: PodPending, StartTime: time.Now().UTC(), Supervisor: SupervisorStatus{

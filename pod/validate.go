@@ -75,6 +75,7 @@ func (ps *problems) labels(field string, labels map[string]string) {
 }
 
 func (ps *problems) spec(s *Spec) {
+	ps.dns(s)
 	if s.Hostname != "" {
 		ps.label("spec.hostname", s.Hostname)
 	}

@@ -110,6 +110,10 @@ func TestValidate(t *testing.T) {
 		{"", `"initContainers": [{"name": "i"}]`, `p.json:5:1: spec.initContainers: not supported yet: all containers of a pod start together; leave the field out`},
 		{"", `"hostNetwork": true`, ``},
 		{"", `"hostNetwork": false, "dnsPolicy": "ClusterFirst", "serviceAccountName": "default", "automountServiceAccountToken": false, "os": {"name": "linux"}`, ``},
+		{"", `"dnsPolicy": "Defualt"`, `p.json:5:14: spec.dnsPolicy: unknown value "Defualt"; use ClusterFirst, Default, None; did you mean Default?`},
+		{"", `"dnsPolicy": "None"`, `p.json:4:1: spec.dnsConfig.nameservers: missing; dnsPolicy None takes the servers from here`},
+		{"", `"dnsConfig": {"nameservers": ["1.2.3"], "searches": ["a b"]}`, "p.json:5:31: spec.dnsConfig.nameservers[0]: \"1.2.3\" is no IP address\n" + `p.json:5:54: spec.dnsConfig.searches[0]: "a b" is no name`},
+		{"", `"hostAliases": [{"ip": "10.0.0.1", "hostnames": ["db"]}, {"ip": "x"}]`, `p.json:5:65: spec.hostAliases[1].ip: "x" is no IP address`},
 		{"", `"os": {"name": "windows"}`, `p.json:5:16: spec.os.name: found "windows"; peapod runs linux only`},
 		{"", `"nodeSelector": {"kubernetes.io/os": "linux", "disk": "ssd"}`, `p.json:5:55: spec.nodeSelector["disk"]: not supported: this machine has no labels but kubernetes.io/os and kubernetes.io/arch; leave it out`},
 		{"", `"securityContext": {"fsGroup": -5, "supplementalGroups": [1, -2]}`, "p.json:5:32: spec.securityContext.fsGroup: -5 is out of range; use 0 to 2147483647\n" +

@@ -121,7 +121,7 @@ func (w *Watcher) add(c Change, events uint32) error {
 	}
 	var id int
 	if e := raw.Control(func(fd uintptr) { id, err = unix.InotifyAddWatch(int(fd), path, events) }); e != nil {
-		return e
+		return os.ErrClosed
 	}
 	if err != nil {
 		return fmt.Errorf("watch %s: %w", path, explain(err))

@@ -1,0 +1,174 @@
+package pod
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/peapod/peapod/internal/dns"
+	"github.com/peapod/peapod/internal/sklookup"
+	"github.com/peapod/peapod/namespaces"
+)
+
+const dnsPort = 53
+
+// updateNames makes the names of the services what they are. mu is held.
+func (h *hub) updateNames() {
+	list := make([]*dns.Service, 0, len(h.services))
+	for _, s := range h.services {
+		list = append(list, h.names(s))
+	}
+	h.dns.SetZone(dns.NewTable(append(list, defaultNamespace), nil))
+	hosts := h.hostsLines()
+	for _, sp := range h.spaces {
+		if err := sp.writeHosts(hosts); err != nil {
+			h.store.log().Warn("services are not written into /etc/hosts", "error", err)
+		}
+	}
+}
+
+// defaultNamespace lets the namespace exist where there is no service.
+var defaultNamespace = &dns.Service{Namespace: "default"}
+
+// names are what a service's name stands for.
+func (h *hub) names(s *hubService) *dns.Service {
+	spec := &s.record.Service.Spec
+	d := &dns.Service{Namespace: "default", Name: s.record.Service.Metadata.Name}
+	if spec.Type == ServiceExternalName {
+		d.ExternalName = spec.ExternalName
+		return d
+	}
+	for _, p := range spec.Ports {
+		d.Ports = append(d.Ports, dns.Port{Name: p.Name, Protocol: p.Protocol, Port: uint16(p.Port)})
+	}
+	if ip, ok := s.record.Service.address(); ok {
+		d.Addresses = []netip.Addr{ip}
+		return d
+	}
+	d.Endpoints = h.headless(s.record)
+	return d
+}
+
+// headless are the pods, or the addresses by hand, that the name of a service
+// without an address stands for.
+func (h *hub) headless(r *ServiceRecord) (list []dns.Endpoint) {
+	if r.Endpoints != nil {
+		for _, subset := range r.Endpoints.Subsets {
+			for _, a := range subset.Addresses {
+				if ip, err := netip.ParseAddr(a.IP); err == nil {
+					list = append(list, dns.Endpoint{Addresses: []netip.Addr{ip}})
+				}
+			}
+		}
+		return list
+	}
+	for _, p := range h.catalog.selected(r.Service) {
+		ip, err := netip.ParseAddr(p.state.ip)
+		if err != nil || p.state.ending || !p.state.ready && !r.Service.Spec.PublishNotReadyAddresses {
+			continue
+		}
+		list = append(list, dns.Endpoint{Hostname: p.pod.Spec.Hostname, Addresses: []netip.Addr{ip}})
+	}
+	return list
+}
+
+// hostsLines are the services in /etc/hosts, for programs that look nowhere
+// else.
+func (h *hub) hostsLines() string {
+	var b strings.Builder
+	for _, r := range h.catalog.all() {
+		if ip, ok := r.Service.address(); ok && h.services[r.Service.Metadata.Name] != nil {
+			name := r.Service.Metadata.Name
+			b.WriteString(ip.String() + "\t" + name + ".default.svc." + clusterDomain + " " + name + "\n")
+		}
+	}
+	return b.String()
+}
+
+// writeHosts writes the services behind the lines that the pod's /etc/hosts
+// begins with. The file stays the same one, which containers have mounted, and
+// is never empty.
+func (sp *space) writeHosts(lines string) error {
+	if sp.hosts == "" || sp.written == lines {
+		return nil
+	}
+	f, err := os.OpenFile(sp.hosts, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	text := sp.hostsBase + lines
+	if _, err := f.WriteAt([]byte(text), 0); err != nil {
+		return err
+	}
+	sp.written = lines
+	return f.Truncate(int64(len(text)))
+}
+
+// dnsSockets are where a pod's DNS server listens.
+type dnsSockets struct {
+	udp, tcp *os.File // for a table to lead to
+	cancel   context.CancelFunc
+}
+
+func (d *dnsSockets) close() {
+	if d != nil {
+		d.cancel()
+		d.udp.Close()
+		d.tcp.Close()
+	}
+}
+
+// serveDNS answers queries from the namespace.
+func (sp *space) serveDNS() (err error) {
+	at := netip.AddrPortFrom(dnsAddress, dnsPort)
+	d := &dnsSockets{cancel: func() {}}
+	defer func() {
+		if err != nil {
+			d.close()
+		}
+	}()
+	if d.udp, err = sp.boundUDP(at); err != nil {
+		return err
+	}
+	packets, err := net.FilePacketConn(d.udp)
+	if err != nil {
+		return err
+	}
+	udp, ok := packets.(*net.UDPConn)
+	if !ok {
+		packets.Close()
+		return errors.ErrUnsupported
+	}
+	tcp, err := namespaces.Listen(context.Background(), sp.netns, at)
+	if err != nil {
+		udp.Close()
+		return err
+	}
+	if d.tcp, err = tcp.File(); err != nil {
+		udp.Close()
+		tcp.Close()
+		return err
+	}
+	var ctx context.Context
+	ctx, d.cancel = context.WithCancel(sp.hub.living)
+	sp.dns = d
+	sp.hub.draining.Go(func() {
+		if err := sp.hub.dns.Serve(ctx, udp, tcp); err != nil && ctx.Err() == nil {
+			sp.hub.store.log().Error("a pod's DNS server has ended", "error", err)
+		}
+	})
+	return nil
+}
+
+// leadDNS leads queries past the table, which refuses what it does not know.
+func (sp *space) leadDNS() error {
+	if sp.dns == nil {
+		return nil
+	}
+	at := netip.AddrPortFrom(dnsAddress, dnsPort)
+	return errors.Join(sp.table.Lead(sklookup.UDP, at, sp.dns.udp), sp.table.Lead(sklookup.TCP, at, sp.dns.tcp))
+}
