@@ -317,11 +317,14 @@ func TestNoZoneYet(t *testing.T) {
 	}
 }
 
-func TestDomainRefused(t *testing.T) {
+func TestServeRefuses(t *testing.T) {
 	for _, domain := range []string{"a..b", ".", "x" + strings.Repeat(".long", 60)} {
 		udp, tcp := listen(t)
 		if err := (&Server{Domain: domain}).Serve(t.Context(), udp, tcp); err == nil {
 			t.Errorf("domain %q is served", domain)
 		}
+	}
+	if err := new(Server).Serve(t.Context(), nil, nil); err == nil || strings.Contains(err.Error(), "%!") {
+		t.Errorf("without sockets: %v", err)
 	}
 }

@@ -82,6 +82,9 @@ func (s *Server) Serve(ctx context.Context, udp *net.UDPConn, tcp net.Listener) 
 	if _, ok := appendName(nil, s.domain); !ok {
 		return fmt.Errorf("serve DNS: domain %q: not a domain name", s.Domain)
 	}
+	if udp == nil && tcp == nil {
+		return errors.New("serve DNS: no socket to serve on")
+	}
 	if !s.add(f) {
 		return fmt.Errorf("serve DNS: %w", ErrClosed)
 	}
