@@ -109,7 +109,7 @@ func checkKind(d *strict.Document) error {
 		case n == nil || n.Kind == strict.Null:
 			errs.Add(d.Errorf(want.field, "missing; write %q", want.value))
 		case n.Kind == strict.String && n.Text != want.value:
-			errs.Add(d.Errorf(want.field, "found %q, expected %q: peapod runs pods only", n.Text, want.value))
+			errs.Add(d.Errorf(want.field, "found %q, expected %q: a manifest of other kinds is read by ParseManifest", n.Text, want.value))
 		}
 	}
 	return errs.Err()
