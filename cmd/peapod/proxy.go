@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	goruntime "runtime"
 	"time"
 
 	"github.com/peapod/peapod/internal/cli"
@@ -59,6 +60,10 @@ func (p *peapod) proxy(c *cli.Context) error {
 	defer signal.Stop(signals)
 	// Without a reader of its messages it goes on all the same.
 	signal.Ignore(unix.SIGPIPE)
+
+	// An event loop for each processor: package proxy leaves one of Go's places
+	// to the rest of a program, which here is next to nothing.
+	goruntime.GOMAXPROCS(goruntime.GOMAXPROCS(0) + 1)
 
 	s := newProxyServer(p.log, config)
 	defer s.close()
