@@ -16,6 +16,7 @@ type Front struct {
 	pool  *Pool
 	fd    int32 // closed when no loop watches it any more
 	addr  net.Addr
+	paced bool // what is accepted is
 
 	unwatch  func() // the context and the pool
 	stopOnce sync.Once

@@ -168,7 +168,7 @@ func (p *Proxy) Serve(ctx context.Context, l net.Listener, to *Pool) (*Front, er
 		closeFD(fd)
 		return nil, err
 	}
-	f := &Front{proxy: p, pool: to, fd: fd, addr: l.Addr(), gone: make(chan struct{})}
+	f := &Front{proxy: p, pool: to, fd: fd, addr: l.Addr(), paced: paces(int(fd)), gone: make(chan struct{})}
 	p.fronts[f] = struct{}{}
 	f.start(ctx)
 	return f, nil

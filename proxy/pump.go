@@ -82,13 +82,22 @@ func (l *loop) copy(src *end) bool {
 	return l.write(src.other, l.buf[:n])
 }
 
+// dress sets, before the second write, what the socket needs from then on. The
+// first small segment leaves at once in any case: a connection with one request
+// goes without.
+func (e *end) dress() {
+	e.dressed = true
+	if e == &e.s.backend {
+		setNoDelay(e.fd)
+	} else {
+		setUnpaced(e.fd)
+	}
+}
+
 // write hands b to the end and keeps what it does not take.
 func (l *loop) write(dst *end, b []byte) bool {
-	if !dst.frank && !dst.fresh {
-		// The first small segment leaves at once anyway, so that a
-		// connection with one request needs no TCP_NODELAY.
-		dst.frank = true
-		setNoDelay(dst.fd)
+	if !dst.dressed && !dst.fresh {
+		dst.dress()
 	}
 	dst.fresh = false
 	for len(b) > 0 {
@@ -135,9 +144,8 @@ func (l *loop) splice(src *end) bool {
 			src.splicing = false
 		}
 	}
-	if !dst.frank {
-		dst.frank = true
-		setNoDelay(dst.fd)
+	if !dst.dressed {
+		dst.dress()
 	}
 	p.n, dst.pipe, dst.fresh = n, p, false
 	return l.flush(dst)

@@ -51,7 +51,7 @@ type end struct {
 	eof        bool // all was read
 	shut       bool // nothing more is written
 	queued     bool // in loop.again
-	frank      bool // TCP_NODELAY is set
+	dressed    bool // has the options for more than one write
 	fresh      bool // nothing was written yet
 	splicing   bool // what is read here is spliced
 	bulk       int8 // how often in a row a read took all that it could
@@ -78,8 +78,9 @@ func (l *loop) open(f *Front, fd int32, from *sockaddr) {
 	s.peer = from.get()
 	s.client.open(s, &s.backend, fd)
 	s.backend.open(s, &s.client, -1)
-	// Inherited from the listener.
-	s.client.frank = true
+	// TCP_NODELAY is inherited from the listener. One for all addresses could
+	// not end the pacing for those of its clients that are on this host.
+	s.client.dressed = !f.paced || !s.peer.Addr().IsLoopback()
 	s.dial = attempt{}
 	l.proxy.begun(s)
 	if f.isCut.Load() {

@@ -443,7 +443,7 @@ func addrPort(a unix.Sockaddr) string {
 	case *unix.SockaddrInet4:
 		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port)).String()
 	case *unix.SockaddrInet6:
-		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr), uint16(a.Port)).String()
+		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port)).String()
 	}
 	return ""
 }
@@ -459,4 +459,49 @@ func keepAliveOf(t *testing.T, fd int) (on, idle int) {
 		t.Fatal(err)
 	}
 	return on, idle
+}
+
+// TestOptions looks at the proxy's own sockets once they have seen a second
+// message: small ones are not held back, and over loopback nothing is paced.
+func TestOptions(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for _, listen := range []string{"127.0.0.1:0", "0.0.0.0:0"} {
+		p := &Proxy{}
+		defer p.Close()
+		f, err := p.Forward(t.Context(), listen, to(l.Addr().String()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", f.Addr().(*net.TCPAddr).Port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		b, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		for range 2 {
+			for _, pair := range [][2]net.Conn{{c, b}, {b, c}} {
+				io.WriteString(pair[0], "ping")
+				if _, err := io.ReadFull(pair[1], make([]byte, 4)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		for _, peer := range []net.Conn{c, b} {
+			fd := opposite(t, peer)
+			if on, err := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY); on != 1 || err != nil {
+				t.Errorf("%s: TCP_NODELAY is %d, %v", listen, on, err)
+			}
+			if paces(fd) {
+				t.Errorf("%s: a socket over loopback is paced", listen)
+			}
+		}
+	}
 }
