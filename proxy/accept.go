@@ -87,7 +87,7 @@ func (l *loop) suspend(a *acceptor) {
 // gave up for want of a descriptor would stay dead.
 func (l *loop) accept(a *acceptor) {
 	for i := range a.batch {
-		if !l.proxy.enter() {
+		if !a.front.proxy.enter() {
 			l.waitForRoom(a)
 			return
 		}
@@ -96,7 +96,7 @@ func (l *loop) accept(a *acceptor) {
 			l.welcome(a.front, fd)
 			continue
 		}
-		l.proxy.leave()
+		a.front.proxy.leave()
 		switch errno {
 		case unix.EAGAIN:
 			// The next time there may be as many again: this saves the
@@ -164,7 +164,7 @@ func (l *loop) acceptFailed(a *acceptor, errno unix.Errno) {
 	a.pause = min(max(2*a.pause, minAcceptPause), maxAcceptPause)
 	f := a.front
 	if n, ok := f.acceptLog.allow(); ok {
-		l.proxy.log().Warn("accept failed, trying again", "listen", f.Addr().String(), "error", errno, "suppressed", n)
+		f.proxy.log().Warn("accept failed, trying again", "listen", f.Addr().String(), "error", errno, "suppressed", n)
 	}
 	l.suspend(a)
 	l.timers.set(&a.timer, l.clock()+int64(a.pause))
@@ -176,7 +176,7 @@ func (l *loop) acceptFailed(a *acceptor, errno unix.Errno) {
 func (l *loop) waitForRoom(a *acceptor) {
 	l.suspend(a)
 	l.setFull(a, true)
-	if l.proxy.open.Load() < int64(l.proxy.MaxConns) {
+	if p := a.front.proxy; p.open.Load() < int64(p.MaxConns) {
 		l.vacancy = true
 	}
 }
@@ -187,19 +187,19 @@ func (l *loop) setFull(a *acceptor, full bool) {
 	}
 	a.full = full
 	if full {
-		l.proxy.full.Add(1)
+		a.front.proxy.full.Add(1)
 	} else {
-		l.proxy.full.Add(-1)
+		a.front.proxy.full.Add(-1)
 	}
 }
 
 // freed is called when a session has gone. The place is given to clients of this
 // loop's acceptors, whether they were suspended or not: of a client that came
 // while another loop was, the kernel may have told that one only.
-func (l *loop) freed() {
-	l.proxy.leave()
+func (l *loop) freed(p *Proxy) {
+	p.leave()
 	l.load.Add(-1)
-	if l.proxy.full.Load() > 0 {
+	if p.full.Load() > 0 {
 		l.vacancy = true
 	}
 }
@@ -212,7 +212,8 @@ func (l *loop) fillVacancy() {
 	l.vacancy = false
 	l.next++
 	for i := range l.acceptors {
-		if a := l.acceptors[(i+l.next)%len(l.acceptors)]; a != nil && a.timer.pos == 0 {
+		a := l.acceptors[(i+l.next)%len(l.acceptors)]
+		if a != nil && a.timer.pos == 0 && a.front.proxy.full.Load() > 0 {
 			l.accept(a)
 		}
 	}

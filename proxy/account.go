@@ -24,12 +24,12 @@ func (p *Proxy) ended(s *session, err error) {
 	if err != nil {
 		p.failed.Add(1)
 	}
-	if p.OnClose == nil && (!p.debug || err == nil) {
+	if p.OnClose == nil && (!s.front.debug || err == nil) {
 		return
 	}
 	c := s.describe()
 	c.In, c.Out, c.Err = in, out, err
-	if err != nil && p.debug {
+	if err != nil && s.front.debug {
 		p.log().Debug("connection failed", "listen", c.Listener.String(), "client", c.Client.String(),
 			"endpoint", c.Endpoint, "in", in, "out", out, "error", err)
 	}

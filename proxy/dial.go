@@ -71,7 +71,7 @@ func (l *loop) use(s *session, m *member) bool {
 	}
 	s.state = stocking
 	s.backend.generation++
-	l.timers.set(&s.timer, l.clock()+int64(l.proxy.dialTimeout()))
+	l.timers.set(&s.timer, l.clock()+int64(s.front.proxy.dialTimeout()))
 	slot, generation := s.slot, s.backend.generation
 	src.await(domain, unix.SOCK_STREAM, func(fd int, err error) {
 		if !l.call(func(l *loop) { l.stocked(slot, generation, src, domain, fd, err) }) && err == nil {
@@ -132,7 +132,7 @@ func (l *loop) connect(s *session, fd int32) bool {
 	if src := s.member.sockets(); src != nil {
 		paced = src.paced.Load()
 	}
-	l.proxy.dressBackend(fd, addr.Addr(), paced)
+	s.front.proxy.dressBackend(fd, addr.Addr(), paced)
 	if s.client.readable {
 		setPatientAck(fd)
 	}
@@ -145,7 +145,7 @@ func (l *loop) connect(s *session, fd int32) bool {
 		l.attemptFailed(s, errno)
 		return false
 	}
-	l.timers.set(&s.timer, l.clock()+int64(l.proxy.dialTimeout()))
+	l.timers.set(&s.timer, l.clock()+int64(s.front.proxy.dialTimeout()))
 	return true
 }
 
@@ -180,7 +180,7 @@ func (l *loop) dialled(s *session, what uint32) {
 	}
 	s.state = streaming
 	s.member.connected(time.Duration(l.clock() - s.dial.begun))
-	if d := l.proxy.IdleTimeout; d > 0 {
+	if d := s.front.proxy.IdleTimeout; d > 0 {
 		l.timers.set(&s.timer, l.clock()+int64(d))
 	} else {
 		l.timers.cancel(&s.timer)
@@ -239,9 +239,9 @@ func (l *loop) noEndpoint(s *session, err error) *member {
 	if d.since == 0 {
 		d.since = l.clock()
 	}
-	limit := l.proxy.DialRetry
+	limit := s.front.proxy.DialRetry
 	if local(d.err) {
-		limit = max(limit, l.proxy.dialTimeout())
+		limit = max(limit, s.front.proxy.dialTimeout())
 	}
 	left := limit - time.Duration(l.clock()-d.since)
 	if left <= 0 {
@@ -316,7 +316,7 @@ func (l *loop) dialTimeout(s *session) {
 func (l *loop) giveUp(s *session) {
 	f, err := s.front, s.dial.err
 	if n, ok := f.dialLog.allow(); ok {
-		l.proxy.log().Warn("no endpoint can be reached", "listen", f.Addr().String(),
+		f.proxy.log().Warn("no endpoint can be reached", "listen", f.Addr().String(),
 			"client", s.peer.String(), "error", err, "suppressed", n)
 	}
 	l.end(s, err)

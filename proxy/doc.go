@@ -18,7 +18,7 @@
 //
 // # How it works
 //
-// A few event loops share the connections, each with an epoll instance of its own,
+// A few event loops share the connections of all proxies of a process, each with an epoll instance of its own,
 // over raw non-blocking sockets. A connection costs a few hundred bytes and, while
 // it is idle, nothing else: no goroutine, timer or buffer. Small messages are read
 // and written at once, through a buffer that a loop's connections share; bulk is

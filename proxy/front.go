@@ -17,6 +17,7 @@ type Front struct {
 	fd    int32 // closed when no loop watches it any more
 	addr  net.Addr
 	paced bool // what is accepted is
+	debug bool // the log wants the end of single connections
 
 	unwatch  func() // the context and the pool
 	stopOnce sync.Once

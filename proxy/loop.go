@@ -28,8 +28,7 @@ const (
 // reading or writing is worth a try, and end.readable remembers what was not
 // tried to the end.
 type loop struct {
-	proxy *Proxy
-	peers []*loop // all of the proxy's, this one included
+	peers []*loop // all of its set, this one included
 	ep    int32
 	bell  int32 // an eventfd that ends the wait
 	ended chan struct{}
@@ -82,7 +81,7 @@ const (
 	firstAcceptor = -2
 )
 
-func newLoop(p *Proxy) (*loop, error) {
+func newLoop() (*loop, error) {
 	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, err
@@ -92,7 +91,7 @@ func newLoop(p *Proxy) (*loop, error) {
 		unix.Close(ep)
 		return nil, err
 	}
-	l := &loop{proxy: p, ep: int32(ep), bell: int32(bell), spare: -1, paced: pacesHere(), ended: make(chan struct{})}
+	l := &loop{ep: int32(ep), bell: int32(bell), spare: -1, paced: pacesHere(), ended: make(chan struct{})}
 	// Edge-triggered, so that it need not be read.
 	if errno := l.watch(l.bell, bellID, 0, unix.EPOLLIN|edge); errno != 0 {
 		l.free()

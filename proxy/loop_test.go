@@ -37,6 +37,77 @@ func TestLoopsShare(t *testing.T) {
 	}
 }
 
+// TestLoopsAreCommon has two proxies that come and go on the same loops.
+func TestLoopsAreCommon(t *testing.T) {
+	addr := server(t, copyBack)
+	a, b, own := &Proxy{}, &Proxy{}, &Proxy{Loops: 2}
+	fa, fb := forward(t, a, addr), forward(t, b, addr)
+	forward(t, own, addr)
+	if len(a.loops) == 0 || len(a.loops) != len(b.loops) || a.loops[0] != b.loops[0] {
+		t.Errorf("%d loops and %d", len(a.loops), len(b.loops))
+	}
+	if len(own.loops) != 2 || own.loops[0] == a.loops[0] {
+		t.Error("a proxy that wants loops of its own has others")
+	}
+	before := a.loops[0]
+	ca, cb := connect(t, fa.Addr()), connect(t, fb.Addr())
+	talk(t, ca)
+	talk(t, cb)
+	a.Close()
+	if _, err := ca.Read(make([]byte, 1)); err == nil {
+		t.Error("a connection goes on after its proxy was closed")
+	}
+	talk(t, cb)
+	b.Close()
+	<-before.ended
+	c := &Proxy{}
+	talk(t, connect(t, forward(t, c, addr).Addr()))
+	if c.loops[0] == before {
+		t.Error("loops that have ended are used again")
+	}
+}
+
+func TestIPv6(t *testing.T) {
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Skip("no IPv6:", err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			copyBack(c.(*net.TCPConn))
+			c.Close()
+		}
+	}()
+	p := &Proxy{}
+	defer p.Close()
+	var j journal
+	j.attach(p)
+	for _, listen := range []string{"[::1]:0", "[::]:0", "127.0.0.1:0"} {
+		f, err := p.Forward(t.Context(), listen, to(l.Addr().String()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := *f.Addr().(*net.TCPAddr)
+		if addr.IP.IsUnspecified() {
+			addr.IP = net.IPv4(127, 0, 0, 1)
+		}
+		c := connect(t, &addr)
+		talk(t, c)
+		c.Close()
+		if e := j.ended(t, 1)[0]; e.Client.String() != c.LocalAddr().String() || e.Backend.String() != l.Addr().String() {
+			t.Errorf("%s: %+v, client %s", listen, e, c.LocalAddr())
+		}
+		j.mu.Lock()
+		j.closed = nil
+		j.mu.Unlock()
+	}
+}
+
 // TestNoGarbage counts what forwarding allocates: nothing for each message.
 func TestNoGarbage(t *testing.T) {
 	c := connect(t, forward(t, &Proxy{}, server(t, echoes)).Addr())

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,10 +33,10 @@ const (
 // limits. Fields must not change, and the value not be copied, after the first
 // call of a method. Methods may be called from several goroutines.
 type Proxy struct {
-	// Loops is how many event loops share the connections. One takes the
+	// Loops is how many event loops of its own the proxy has. One takes the
 	// place of a running goroutine (of runtime.GOMAXPROCS) while it is busy.
-	// 0: one fewer than there are places, for the rest of the program, but
-	// at least one.
+	// 0: it uses those that all such proxies of the process share, one fewer
+	// than there are places, for the rest of the program, but at least one.
 	Loops int
 
 	// DialTimeout bounds one attempt to reach an endpoint. 0: 10 s.
@@ -72,12 +71,13 @@ type Proxy struct {
 	active            atomic.Int64
 	full              atomic.Int32 // acceptors that wait for room
 	bytesIn, bytesOut atomic.Int64
-	debug             bool // the log wants the end of single connections
 
 	mu     sync.Mutex
 	closed bool
 	fronts map[*Front]struct{}
-	loops  []*loop // while there are fronts
+	own    loopSet // with Loops
+	set    *loopSet
+	loops  []*loop // of set, while there are fronts
 }
 
 // Connection describes one forwarded connection.
@@ -168,55 +168,38 @@ func (p *Proxy) Serve(ctx context.Context, l net.Listener, to *Pool) (*Front, er
 		closeFD(fd)
 		return nil, err
 	}
-	f := &Front{proxy: p, pool: to, fd: fd, addr: l.Addr(), paced: paces(int(fd)), gone: make(chan struct{})}
+	debug := p.log().Enabled(context.Background(), slog.LevelDebug)
+	f := &Front{proxy: p, debug: debug, pool: to, fd: fd, addr: l.Addr(), paced: paces(int(fd)), gone: make(chan struct{})}
 	p.fronts[f] = struct{}{}
 	f.start(ctx)
 	return f, nil
 }
 
-// startLoops starts the loops unless they run. The lock is held.
+// startLoops takes part in the loops unless it does. The lock is held.
 func (p *Proxy) startLoops() error {
-	if len(p.loops) > 0 {
+	if len(p.fronts) > 0 {
 		return nil
 	}
-	n := p.Loops
-	if n == 0 {
-		n = max(runtime.GOMAXPROCS(0)-1, 1)
+	set := &common
+	if p.Loops > 0 {
+		set = &p.own
 	}
-	loops := make([]*loop, n)
-	for i := range loops {
-		l, err := newLoop(p)
-		if err != nil {
-			for _, l := range loops[:i] {
-				l.free()
-			}
-			return fmt.Errorf("start an event loop: %w", err)
-		}
-		loops[i] = l
+	loops, err := set.join(p.Loops)
+	if err != nil {
+		return err
 	}
-	p.debug = p.log().Enabled(context.Background(), slog.LevelDebug)
-	p.fronts, p.loops = map[*Front]struct{}{}, loops
-	for _, l := range loops {
-		l.peers = loops
-		go l.run()
-	}
+	p.fronts, p.set, p.loops = map[*Front]struct{}{}, set, loops
 	return nil
 }
 
-// forget ends the loops when the last front has gone.
+// forget leaves the loops when the last front has gone.
 func (p *Proxy) forget(f *Front) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	delete(p.fronts, f)
-	var idle []*loop
 	if len(p.fronts) == 0 {
-		idle, p.loops = p.loops, nil
-	}
-	p.mu.Unlock()
-	for _, l := range idle {
-		l.call(func(l *loop) { l.stopping = true })
-	}
-	for _, l := range idle {
-		<-l.ended
+		p.set.leave()
+		p.set, p.loops = nil, nil
 	}
 }
 

@@ -82,7 +82,7 @@ func (l *loop) open(f *Front, fd int32, from *sockaddr) {
 	// not end the pacing for those of its clients that are on this host.
 	s.client.dressed = !f.paced || !s.peer.Addr().IsLoopback()
 	s.dial = attempt{}
-	l.proxy.begun(s)
+	f.proxy.begun(s)
 	if f.isCut.Load() {
 		l.end(s, ErrClosed)
 		return
@@ -190,7 +190,7 @@ func (l *loop) timeout(s *session) {
 // checkIdle asks the kernel when something last moved: forwarding pays nothing
 // for Proxy.IdleTimeout, and what is spliced passes nobody who could note it.
 func (l *loop) checkIdle(s *session) {
-	limit := l.proxy.IdleTimeout
+	limit := s.front.proxy.IdleTimeout
 	quiet := min(quietFor(s.client.fd), quietFor(s.backend.fd))
 	if quiet >= limit {
 		l.end(s, ErrIdle)
@@ -222,7 +222,7 @@ func (l *loop) end(s *session, err error) {
 	l.close(&s.backend, err)
 	s.state = gone
 	f := s.front
-	l.proxy.ended(s, err)
+	f.proxy.ended(s, err)
 	if s.member != nil {
 		s.member.release()
 	}
@@ -230,7 +230,7 @@ func (l *loop) end(s *session, err error) {
 	s.front, s.member, s.last, s.failed, s.broken = nil, nil, nil, nil, nil
 	l.sessions.put(s)
 	f.running.Done()
-	l.freed()
+	l.freed(f.proxy)
 }
 
 func (l *loop) close(e *end, err error) {

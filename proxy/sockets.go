@@ -13,7 +13,7 @@ import (
 // belongs to the network namespace in which it was made and can be connected
 // from any thread. Since making one in another namespace takes a change of
 // thread, they are made in batches, and a few are kept ready; how many follows
-// from how fast they go. Endpoints in one namespace should share one Sockets.
+// from how fast they go, and those that nobody needs for a while are closed. Endpoints in one namespace should share one Sockets.
 //
 // Make must be set. Methods may be called from several goroutines.
 type Sockets struct {
@@ -35,6 +35,8 @@ const (
 	minStock   = 2
 	maxStock   = 128
 	stockLasts = 20 * time.Millisecond
+	// Of a stock that nobody took from for this long, little is kept.
+	stockRests = 10 * time.Second
 )
 
 // stock is of one domain and type.
@@ -43,6 +45,8 @@ type stock struct {
 	size    int // what ready is filled up to
 	filling bool
 	filled  time.Time // last
+	used    bool      // since the timer was set
+	timer   *time.Timer
 	waiting []func(fd int, err error)
 }
 
@@ -67,6 +71,7 @@ func (s *Sockets) take(domain, typ int) (fd int, ok bool) {
 	}
 	fd = k.ready[len(k.ready)-1]
 	k.ready = k.ready[:len(k.ready)-1]
+	k.used = true
 	if len(k.ready) < k.size/2 {
 		s.fill(k, domain, typ)
 	}
@@ -134,7 +139,7 @@ func (s *Sockets) make(k *stock, domain, typ int) {
 		s.mu.Lock()
 		n, closed := max(k.size-len(k.ready), 0)+len(k.waiting), s.closed
 		if n == 0 || closed && len(k.waiting) == 0 {
-			k.filling, k.filled = false, time.Now()
+			s.filled(k)
 			s.mu.Unlock()
 			return
 		}
@@ -152,6 +157,35 @@ func (s *Sockets) make(k *stock, domain, typ int) {
 		}
 		if !s.deliver(k, fds, err) {
 			return
+		}
+	}
+}
+
+// filled is called with the lock held when a stock is as large as it should be.
+func (s *Sockets) filled(k *stock) {
+	k.filling, k.filled = false, time.Now()
+	if k.timer == nil && len(k.ready) > minStock {
+		k.used = false
+		k.timer = time.AfterFunc(stockRests, func() { s.rest(k) })
+	}
+}
+
+// rest closes what nobody needed for a while.
+func (s *Sockets) rest(k *stock) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed || k.filling:
+		k.timer = nil
+	case k.used:
+		k.used = false
+		k.timer.Reset(stockRests)
+	default:
+		k.timer = nil
+		if n := len(k.ready); n > minStock {
+			closeAll(k.ready[minStock:])
+			k.ready = k.ready[:minStock]
+			k.size = minStock
 		}
 	}
 }
@@ -177,7 +211,7 @@ func (s *Sockets) deliver(k *stock, fds []int, err error) (more bool) {
 	more = len(k.waiting) > 0
 	if !more {
 		k.waiting = nil
-		k.filling, k.filled = false, time.Now()
+		s.filled(k)
 	}
 	s.mu.Unlock()
 	for i, give := range served {
@@ -199,6 +233,9 @@ func (s *Sockets) Close() error {
 	for i := range s.stocks {
 		closeAll(s.stocks[i].ready)
 		s.stocks[i].ready = nil
+		if t := s.stocks[i].timer; t != nil {
+			t.Stop()
+		}
 	}
 	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/peapod/peapod/internal/testkit"
 	"golang.org/x/sys/unix"
@@ -160,5 +162,37 @@ func TestSocketsClosedMeanwhile(t *testing.T) {
 			return fmt.Sprintf("%d are ready, filling: %t", n, filling)
 		}
 		return ""
+	})
+}
+
+// TestSocketsRest has a large stock that nobody uses any more.
+func TestSocketsRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &Sockets{Make: makeSockets}
+		defer s.Close()
+		for range 2 * maxStock {
+			fd, err := s.get(unix.AF_INET, unix.SOCK_STREAM)
+			if err != nil {
+				t.Fatal(err)
+			}
+			unix.Close(fd)
+		}
+		synctest.Wait()
+		if n, _ := s.ready(); n <= minStock {
+			t.Fatalf("only %d sockets are ready: there is nothing to see", n)
+		}
+		time.Sleep(stockRests / 2)
+		if fd, ok := s.take(unix.AF_INET, unix.SOCK_STREAM); ok {
+			unix.Close(fd)
+		}
+		synctest.Wait()
+		time.Sleep(stockRests)
+		if n, _ := s.ready(); n <= minStock {
+			t.Errorf("%d sockets are left of a stock that is used", n)
+		}
+		time.Sleep(stockRests)
+		if n, _ := s.ready(); n != minStock {
+			t.Errorf("%d sockets are left of a stock that is not used", n)
+		}
 	})
 }
