@@ -67,9 +67,9 @@ func (s *Supervisor) attach(ctx context.Context, resolved []*Resolved) (_ []*Res
 	}
 	at := s.pod.wantsAddresses()
 	switch {
-	case at == "":
+	case at == "" && len(s.pod.serviceEnv) == 0:
 		return resolved, nil
-	case len(s.pod.addresses.pod) == 0:
+	case at != "" && len(s.pod.addresses.pod) == 0:
 		return nil, s.pod.Errorf(at, "the pod has no address but its loopback; run it with a network (--network bridge), or use value: 127.0.0.1")
 	}
 	return s.pod.Resolve()

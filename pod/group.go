@@ -16,6 +16,7 @@ import (
 // is registered by itself, and can be looked at, stopped and removed by itself.
 type Group struct {
 	list     []*Supervisor
+	services *served // or nil
 	done     chan struct{}
 	stop     context.CancelFunc // of the watching
 	watching sync.WaitGroup
@@ -59,11 +60,16 @@ func StartManifest(ctx context.Context, m *Manifest, o *Options) (*Group, error)
 		return nil, err
 	}
 	g := &Group{done: make(chan struct{})}
+	if g.services, err = o.Store.serve(m.Services, m.Endpoints); err != nil {
+		return nil, err
+	}
 	if g.list, err = startTogether(ctx, list); err != nil {
+		g.services.end()
 		return nil, err
 	}
 	if err := g.watch(); err != nil {
 		g.abandon()
+		g.services.end()
 		return nil, err
 	}
 	go g.follow()
@@ -76,13 +82,14 @@ func (m *Manifest) runnable(o *Options) ([]*Pod, error) {
 		return nil, err
 	}
 	for _, s := range m.Services {
-		return nil, s.Errorf("kind", "a Service is not supported yet here; leave it out, and use hostPort")
-	}
-	for _, e := range m.Endpoints {
-		return nil, e.Errorf("kind", "Endpoints are not supported yet here; leave them out")
+		if err := s.supported(); err != nil {
+			return nil, err
+		}
 	}
 	pods := m.AllPods()
 	switch {
+	case len(pods)+len(m.Deployments) == 0:
+		return nil, errors.New("there is no pod to run: the file has neither a Pod nor a Deployment")
 	case len(pods) == 0:
 		return nil, errors.New("there is no pod to run: all Deployments have 0 replicas")
 	case len(pods) > 1 && o.Name != "":
@@ -194,6 +201,7 @@ func (g *Group) follow() {
 	}
 	g.stop()
 	g.watching.Wait()
+	g.services.end()
 	close(g.done)
 }
 

@@ -173,7 +173,7 @@ func TestGroupOptions(t *testing.T) {
 		{s.manifest(0, s.pod(box("x", "hold"))), Options{}, "there is no pod to run: all Deployments have 0 replicas"},
 		{s.manifest(2, s.pod(box("x", "hold"))), Options{Name: "y"}, `name "y": there are 2 pods; a name can be given to a single one`},
 		{s.manifest(0, nil, s.pod(box("x", "hold")), s.pod(box("z", "hold"))), Options{Args: map[string][]string{"y": {"1"}}}, `argument for container "y": there is no such container; there are x, z`},
-		{&Manifest{Services: []*Service{service}}, Options{}, "kind: a Service is not supported yet here; leave it out, and use hostPort"},
+		{&Manifest{Services: []*Service{service}}, Options{}, "there is no pod to run: the file has neither a Pod nor a Deployment"},
 	} {
 		tt.o.Store = s.store
 		tt.m.SetDefaults()

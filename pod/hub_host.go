@@ -71,3 +71,37 @@ func explainAddress(addr netip.AddrPort, err error) error {
 	}
 	return err
 }
+
+// served are services that this process lets be reached.
+type served struct {
+	hub          *hub
+	registration *registration
+}
+
+// serve registers services and lets them be reached, until end is called; nil
+// where there is none.
+func (s *Store) serve(services []*Service, endpoints []*Endpoints) (_ *served, err error) {
+	if len(services) == 0 {
+		return nil, nil
+	}
+	v := &served{}
+	if v.hub, err = s.joinHub(); err != nil {
+		return nil, err
+	}
+	if v.registration, err = s.register(services, endpoints); err != nil {
+		v.hub.leave()
+		return nil, err
+	}
+	if err := v.hub.expose(v.registration); err != nil {
+		v.hub.leave()
+		return nil, err
+	}
+	return v, nil
+}
+
+func (v *served) end() {
+	if v != nil {
+		v.hub.withdraw(v.registration)
+		v.hub.leave()
+	}
+}

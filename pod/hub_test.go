@@ -31,21 +31,13 @@ func (s *stage) serve(app string, port int) *Pod {
 // services registers services as a manifest's supervisor does.
 func (s *stage) services(text string) []*ServiceRecord {
 	s.t.Helper()
-	h, err := s.store.joinHub()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(h.leave)
 	m := parseServices(s.t, text)
-	r, err := s.store.register(m.Services, m.Endpoints)
+	v, err := s.store.serve(m.Services, m.Endpoints)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(func() { h.withdraw(r) })
-	if err := h.expose(r); err != nil {
-		s.t.Fatal(err)
-	}
-	return r.records
+	s.t.Cleanup(v.end)
+	return v.registration.records
 }
 
 // One address leads to a service from the host, from other pods, and from the
@@ -205,17 +197,8 @@ func TestServiceOnTheHost(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	// An address that is taken keeps the services from being there at all.
-	h, err := s.store.joinHub()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.leave()
 	m := parseServices(t, fmt.Sprintf(`{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "second", "annotations": {"peapod.dev/host-port": "127.0.0.1:%d"}}, "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}}`, host))
-	r, err := s.store.register(m.Services, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := h.expose(r); !errors.Is(err, unix.EADDRINUSE) || !strings.Contains(err.Error(), "test.yaml:1:") {
+	if _, err := s.store.serve(m.Services, nil); !errors.Is(err, unix.EADDRINUSE) || !strings.Contains(err.Error(), "test.yaml:1:") {
 		t.Errorf("an address that is taken: %v", err)
 	}
 	if _, err := s.store.GetService("second"); !errors.Is(err, ErrServiceNotExist) {
@@ -266,5 +249,37 @@ func TestResolvConf(t *testing.T) {
 		if got := string(p.resolvConf(p.servesDNS(), []byte(host))); got != want {
 			t.Errorf("%s:\n%s\nwant\n%s", spec, got, want)
 		}
+	}
+}
+
+// The services of a manifest are there before its pods, and go with the last.
+func TestManifestWithServices(t *testing.T) {
+	s := newStage(t)
+	port := freePort(t)
+	text := fmt.Sprintf(`{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "annotations": {"peapod.dev/host-port": "127.0.0.1:%d"}}, "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": "http"}]}}`, port)
+	m := parseServices(t, text)
+	c := box("client", "connect web:80; connect $(WEB_SERVICE_HOST):80")
+	server := box("server", "listen 0.0.0.0:80 hi; hold")
+	server.Ports = []Port{{Name: "http", ContainerPort: 80, Protocol: "TCP"}}
+	m.Pods = []*Pod{labelled(s.pod(server), "web")}
+	g, out := s.group(m)
+	out.await(m.Pods[0].Metadata.Name+"/server: listening", 1)
+	if got := ask(t, local(port), ""); got != "hi" {
+		t.Errorf("%q", got)
+	}
+	s.expect(s.pod(c), "client: hi", "client: hi")
+	g.Stop(0)
+	await(t, g.Done(), "the group")
+	if list, err := s.store.ListServices(); err != nil || len(list) != 0 {
+		t.Errorf("left: %v, %v", list, err)
+	}
+	if c, err := net.Dial("tcp", local(port)); err == nil {
+		c.Close()
+		t.Error("the host port is still open")
+	}
+	// Another process's service keeps the manifest from starting.
+	s.services(text)
+	if _, err := StartManifest(testkit.Soon(t), m, &Options{Store: s.store}); !errors.Is(err, ErrServiceExist) {
+		t.Errorf("a service that is there: %v", err)
 	}
 }

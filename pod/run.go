@@ -103,11 +103,6 @@ func prepare(p *Pod, o *Options) (_ *Pod, _ []*Resolved, err error) {
 	if err := runtime.CheckHost(); err != nil {
 		return nil, nil, err
 	}
-	if links := pod.Spec.EnableServiceLinks; links == nil || *links {
-		if pod.serviceEnv, err = o.Store.serviceEnv(); err != nil {
-			return nil, nil, err
-		}
-	}
 	resolved, err := pod.Resolve()
 	if err != nil {
 		return nil, nil, err

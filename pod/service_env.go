@@ -7,6 +7,14 @@ import (
 	"strings"
 )
 
+// findServices reads the variables that the pod's containers begin with.
+func (s *Supervisor) findServices() (err error) {
+	if links := s.pod.Spec.EnableServiceLinks; links == nil || *links {
+		s.pod.serviceEnv, err = s.store.serviceEnv()
+	}
+	return err
+}
+
 // serviceEnv are the variables of all services that there are.
 func (s *Store) serviceEnv() (env []string, err error) {
 	list, err := s.ListServices()

@@ -141,9 +141,6 @@ func (s *Store) register(services []*Service, endpoints []*Endpoints) (_ *regist
 					svc.Metadata.Name, ErrServiceExist, t.PID, svc.Metadata.Name)
 			}
 		}
-		if err := svc.supported(); err != nil {
-			return nil, err
-		}
 		chosen, err := a.choose(svc)
 		if err != nil {
 			return nil, err

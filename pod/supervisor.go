@@ -117,6 +117,9 @@ func (s *Supervisor) start(ctx context.Context, resolved []*Resolved) (err error
 	if err = errors.Join(err, made()); err != nil {
 		return err
 	}
+	if err = s.findServices(); err != nil {
+		return err
+	}
 	if resolved, err = s.attach(ctx, resolved); err != nil {
 		return err
 	}
