@@ -21,6 +21,9 @@ const inHost = "PEAPOD_TEST_HOST"
 // TestMain runs the tests in a network and a mount namespace of their own,
 // which is the host to them; whoever is not root gets a user namespace too.
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(attachIn); dir != "" {
+		os.Exit(attachAndWait(dir))
+	}
 	if os.Getenv(inHost) == "" {
 		os.Exit(runInHost())
 	}
