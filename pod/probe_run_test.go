@@ -132,6 +132,7 @@ func TestReadinessProbe(t *testing.T) {
 	p := shared(s.pod(box("web", fmt.Sprintf("web 127.0.0.1:%d /shared/status; hold", port)), box("b", "hold")))
 	p.Spec.Containers[0].Ports = []Port{{Name: "http", ContainerPort: port}}
 	p.Spec.Containers[0].ReadinessProbe = &Probe{HTTPGet: &HTTPGetAction{Port: PortRef{Name: "http"}}, PeriodSeconds: 1, FailureThreshold: 2}
+	p.Spec.Containers[0].StartupProbe = &Probe{TCPSocket: &TCPSocketAction{Port: PortRef{Number: port}}, PeriodSeconds: 1, FailureThreshold: 1000}
 	p.SetDefaults()
 	var told told
 	sup, out := s.start(p, func(o *Options) {
