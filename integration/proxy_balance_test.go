@@ -81,10 +81,10 @@ func TestProxySetsAside(t *testing.T) {
 	if got := visitors(t, addr, 20); got["good"] != 20 {
 		t.Errorf("visits: %v", got)
 	}
-	testkit.Eventually(t, "all are gone", func() bool { return metric(t, metrics, "peapod_proxy_connections_active") == "0" })
+	testkit.Eventually(t, "all are gone", func() bool { return metric(t, metrics, ofProxy("peapod_proxy_connections_active")) == "0" })
 	of := func(backend string) string { return fmt.Sprintf("{service=%q,backend=%q", "127.0.0.1:0", backend) }
 	for name, want := range map[string]string{
-		"peapod_proxy_connections_failed_total":                                  "0",
+		ofProxy("peapod_proxy_connections_failed_total"):                         "0",
 		"peapod_proxy_backend_connections_total" + of(good) + "}":                "20",
 		"peapod_proxy_backend_connections_failed_total" + of(good) + "}":         "0",
 		"peapod_proxy_backend_sent_bytes_total" + of(good) + "}":                 "100",
@@ -181,7 +181,8 @@ func TestProxyReloadFixed(t *testing.T) {
 	file := writeConfig(t, "", config)
 	p := startProxy(t, "--config", file)
 	p.address()
-	for _, more := range []string{"balance: source-hash", "affinity: 1h", "slowStart: 1s", "queue: 7", "queueTimeout: 1s", "drainTimeout: 1s"} {
+	for _, more := range []string{"balance: source-hash", "affinity: 1h", "slowStart: 1s", "queue: 7", "queueTimeout: 1s", "drainTimeout: 1s",
+		"connectTimeout: 1s", "connectRetry: 1s", "idleTimeout: 1s", "maxConns: 7"} {
 		writeConfig(t, file, config+"  "+more+"\n")
 		p.signal(unix.SIGHUP)
 		field, _, _ := strings.Cut(more, ":")

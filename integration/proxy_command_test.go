@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -131,6 +130,30 @@ func TestProxyReloadListeners(t *testing.T) {
 	}
 }
 
+// A service that left the settings is waited for all the same.
+func TestProxyReloadThenDrain(t *testing.T) {
+	to := greeter(t, localListener(t), "one")
+	one, two := freeAddress(t), freeAddress(t)
+	config := func(listen string) string {
+		return fmt.Sprintf("gracePeriod: 1h\nservices:\n- {listen: [%q], backends: [{address: %q}]}\n", listen, to)
+	}
+	file := writeConfig(t, "", config(one))
+	p := startProxy(t, "--config", file)
+	p.address()
+	c := dial(t, one)
+	wantsLine(t, c, "one")
+	writeConfig(t, file, config(two))
+	p.signal(unix.SIGHUP)
+	p.line("read again")
+	wantsRefused(t, one)
+	p.signal(unix.SIGTERM)
+	p.line("waiting for 1 connection")
+	io.WriteString(c, "still there\n")
+	wantsLine(t, c, "still there")
+	c.Close()
+	p.wantsExit(0)
+}
+
 // Settings with a mistake change nothing.
 func TestProxyReloadMistake(t *testing.T) {
 	to := greeter(t, localListener(t), "one")
@@ -145,7 +168,6 @@ func TestProxyReloadMistake(t *testing.T) {
 		"service: []": `proxy.yaml:1:1: service: unknown field; did you mean services?`,
 		strings.Replace(good, "listen", "lisen", 1):                                                             `services[0].lisen: unknown field; did you mean listen?`,
 		good + "- {listen: [" + two + ", " + taken.Addr().String() + "], backends: [{address: 127.0.0.1:1}]}\n": `proxy.yaml:3:`,
-		good + "idleTimeout: 5s\n": "idleTimeout: it cannot change while the proxy runs: restart it",
 	} {
 		writeConfig(t, file, text)
 		p.signal(unix.SIGHUP)
@@ -191,67 +213,6 @@ func TestProxyDrainEnds(t *testing.T) {
 		}
 		p.wantsExit(0)
 	}
-}
-
-func TestProxyMetrics(t *testing.T) {
-	p := startProxy(t, "--listen", "127.0.0.1:0", "--backend", greeter(t, localListener(t), "one"), "--metrics", "127.0.0.1:0")
-	addr := p.address()
-	metrics := p.metrics()
-	for range 3 {
-		wantsGreeting(t, addr, "one") // 5 bytes there, 4 and 5 back
-	}
-	open := dial(t, addr)
-	wantsLine(t, open, "one")
-
-	testkit.Eventually(t, "three are gone", func() bool { return metric(t, metrics, "peapod_proxy_connections_active") == "1" })
-	for name, want := range map[string]string{
-		"peapod_proxy_connections_total":        "4",
-		"peapod_proxy_connections_failed_total": "0",
-		"peapod_proxy_received_bytes_total":     "15",
-		"peapod_proxy_sent_bytes_total":         "27",
-	} {
-		if got := metric(t, metrics, name); got != want {
-			t.Errorf("%s %s, want %s", name, got, want)
-		}
-	}
-	var status struct {
-		Connections struct{ Accepted, Active, Failed int }
-		Services    []struct{ Listen []string }
-	}
-	if err := json.Unmarshal([]byte(fetch(t, "tcp", metrics, "/status")), &status); err != nil {
-		t.Fatal(err)
-	}
-	if status.Connections.Accepted != 4 || status.Connections.Active != 1 || len(status.Services) != 1 || status.Services[0].Listen[0] != addr {
-		t.Errorf("status: %+v", status)
-	}
-	if got := fetch(t, "tcp", metrics, "/nope"); !strings.Contains(got, "/metrics and /status") {
-		t.Errorf("another path: %s", got)
-	}
-}
-
-// A socket that a killed proxy left is in nobody's way.
-func TestProxyMetricsUnix(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "metrics")
-	args := []string{"--listen", "127.0.0.1:0", "--backend", "127.0.0.1:1", "--metrics", "unix:" + path}
-	for range 2 {
-		p := startProxy(t, args...)
-		p.line("metrics are at unix:" + path)
-		if got := fetch(t, "unix", path, "/status"); !strings.Contains(got, `"accepted":0`) {
-			t.Errorf("status: %s", got)
-		}
-		peapod(t, append([]string{"proxy"}, args...)...).wants(1, "proxy: --metrics: listen unix "+path+": bind: address already in use")
-		p.signal(unix.SIGKILL)
-		p.wantsExit(-1)
-	}
-}
-
-func TestProxyFailedIsCounted(t *testing.T) {
-	p := startProxy(t, "--listen", "127.0.0.1:0", "--backend", freeAddress(t), "--metrics", "127.0.0.1:0")
-	addr, metrics := p.address(), p.metrics()
-	if _, err := visit(addr, "x"); !errors.Is(err, unix.ECONNRESET) {
-		t.Errorf("nobody behind it: %v", err)
-	}
-	testkit.Eventually(t, "the failure is counted", func() bool { return metric(t, metrics, "peapod_proxy_connections_failed_total") == "1" })
 }
 
 func TestProxyIdleTimeout(t *testing.T) {
@@ -385,34 +346,4 @@ func wantsRefused(t testing.TB, addr string) {
 		}
 		return errors.Is(err, unix.ECONNREFUSED)
 	})
-}
-
-// fetch returns the body of what a path of the metrics' server shows.
-func fetch(t testing.TB, network, addr, path string) string {
-	t.Helper()
-	c, err := net.DialTimeout(network, addr, testkit.Patience)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	c.SetDeadline(time.Now().Add(testkit.Patience))
-	fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path)
-	all, err := io.ReadAll(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, body, _ := strings.Cut(string(all), "\r\n\r\n")
-	return body
-}
-
-// metric is the value of one sample.
-func metric(t testing.TB, addr, name string) string {
-	t.Helper()
-	for line := range strings.Lines(fetch(t, "tcp", addr, "/metrics")) {
-		if value, ok := strings.CutPrefix(line, name+" "); ok {
-			return strings.TrimSpace(value)
-		}
-	}
-	t.Fatalf("there is no metric %s", name)
-	return ""
 }

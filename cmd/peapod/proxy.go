@@ -29,10 +29,11 @@ With --config a JSON or YAML file says all of it, for any number of services:
       backends:
       - {address: "127.0.0.1:80", netns: /run/netns/a, weight: 2}
       - {address: "127.0.0.1:80", netns: /run/netns/b, maxConns: 100}
-      balance: random       # as the options: affinity, slowStart, queue,
-      affinity: 3h          # queueTimeout; and drainTimeout, for backends that
-    metrics: 127.0.0.1:9100 # left the file; connectTimeout, connectRetry,
-    gracePeriod: 1m         # idleTimeout, maxConns
+      affinity: 3h          # and more, as the options: balance, slowStart,
+      idleTimeout: 1h       # queue, queueTimeout, connectTimeout, connectRetry,
+      maxConns: 1000        # and drainTimeout, of backends that left the file
+    metrics: 127.0.0.1:9100
+    gracePeriod: 1m
 
 SIGHUP reads it again: what is not in the new file is drained, and what is there
 goes on undisturbed. A file with a mistake changes nothing.
@@ -65,7 +66,7 @@ func (p *peapod) proxy(c *cli.Context) error {
 	// to the rest of a program, which here is next to nothing.
 	goruntime.GOMAXPROCS(goruntime.GOMAXPROCS(0) + 1)
 
-	s := newProxyServer(p.log, config)
+	s := newProxyServer(p.log)
 	defer s.close()
 	if err := s.apply(config); err != nil {
 		return err
@@ -127,11 +128,10 @@ func (p *peapod) proxyDrain(ctx context.Context, s *proxyServer, signals <-chan 
 			}
 		}
 	}()
-	active := s.proxy.Stats().Active
-	if active > 0 {
+	if active := s.active(); active > 0 {
 		fmt.Fprintf(p.stderr, "peapod: waiting for %d connections to end (within %v; once more to cut them)\n", active, grace)
 	}
-	if err := s.proxy.Shutdown(ctx); err != nil {
+	if err := s.shutdown(ctx); err != nil {
 		p.log.Warn("connections were cut", "error", err)
 	}
 	return nil

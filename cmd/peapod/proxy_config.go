@@ -11,13 +11,9 @@ import (
 
 // proxyConfig is what the file of --config has, or what the options say.
 type proxyConfig struct {
-	Services       []proxyService `json:"services"`
-	Metrics        metricsAddress `json:"metrics"`
-	ConnectTimeout duration       `json:"connectTimeout"`
-	ConnectRetry   duration       `json:"connectRetry"`
-	IdleTimeout    duration       `json:"idleTimeout"`
-	GracePeriod    *duration      `json:"gracePeriod"`
-	MaxConns       int            `json:"maxConns"`
+	Services    []proxyService `json:"services"`
+	Metrics     metricsAddress `json:"metrics"`
+	GracePeriod *duration      `json:"gracePeriod"`
 
 	file     string           // "" for options
 	document *strict.Document // nil for options
@@ -36,6 +32,11 @@ type proxyService struct {
 	Queue        int      `json:"queue"`
 	QueueTimeout duration `json:"queueTimeout"`
 	DrainTimeout duration `json:"drainTimeout"`
+
+	ConnectTimeout duration `json:"connectTimeout"`
+	ConnectRetry   duration `json:"connectRetry"`
+	IdleTimeout    duration `json:"idleTimeout"`
+	MaxConns       int      `json:"maxConns"`
 }
 
 // proxyBackend is one place that connections go to.
@@ -115,9 +116,6 @@ func (c *proxyConfig) check() error {
 	if len(c.Services) == 0 {
 		fail("services", "there is none: give at least one")
 	}
-	if c.MaxConns < 0 {
-		fail("maxConns", "%d is negative", c.MaxConns)
-	}
 	names, listens := map[string]int{}, map[listenAddress]bool{}
 	for i := range c.Services {
 		s, at := &c.Services[i], fmt.Sprintf("services[%d]", i)
@@ -147,6 +145,9 @@ func (c *proxyConfig) check() error {
 func (c *proxyConfig) checkBackends(s *proxyService, at string, fail func(field, format string, args ...any)) {
 	if len(s.Backends) == 0 {
 		fail(at+".backends", "there is none: give at least one")
+	}
+	if s.MaxConns < 0 {
+		fail(at+".maxConns", "%d is negative", s.MaxConns)
 	}
 	if s.Queue < 0 {
 		fail(at+".queue", "%d is negative", s.Queue)

@@ -23,23 +23,26 @@ services:
   queue: 5
   queueTimeout: 3s
   drainTimeout: 4s
+  connectTimeout: 1m30s
+  connectRetry: 6s
+  idleTimeout: 500ms
+  maxConns: 7
 - listen: ["127.0.0.1:0"]
   backends: [{address: "[fe80::1%eth0]:80"}]
 metrics: unix:/run/metrics
-connectTimeout: 1m30s
-connectRetry: 6s
-idleTimeout: 500ms
 gracePeriod: 0s
-maxConns: 7
 `
 	c, err := parseProxyConfig("f", []byte(yaml))
 	if err != nil {
 		t.Fatal(err)
 	}
 	web := c.Services[0]
-	want := proxy.PoolOptions{Policy: proxy.SourceHash, Affinity: time.Hour, SlowStart: 2 * time.Second, Queue: 5,
-		QueueTimeout: 3 * time.Second, DrainTimeout: 4 * time.Second}
-	if got := web.poolOptions(); got != want {
+	want := fixedSettings{
+		pool: proxy.PoolOptions{Policy: proxy.SourceHash, Affinity: time.Hour, SlowStart: 2 * time.Second, Queue: 5,
+			QueueTimeout: 3 * time.Second, DrainTimeout: 4 * time.Second},
+		connectTimeout: duration(90 * time.Second), connectRetry: duration(6 * time.Second), idleTimeout: duration(500 * time.Millisecond), maxConns: 7,
+	}
+	if got := web.fixed(); got != want {
 		t.Errorf("options %+v, want %+v", got, want)
 	}
 	if b := web.Backends; b[0].id() != "127.0.0.1:80 inside /run/netns/web" || b[0].Weight != nil ||
@@ -48,8 +51,8 @@ maxConns: 7
 	}
 	if len(c.Services) != 2 || c.Services[0].Name != "web" || c.Services[0].Listen[1] != "[::1]:8080" || c.Services[0].Netns != "/run/netns/web" ||
 		c.Services[0].Backends[0].Address != "127.0.0.1:80" || c.Services[1].Name != "127.0.0.1:0" ||
-		c.Metrics != "unix:/run/metrics" || time.Duration(c.ConnectTimeout) != 90*time.Second || time.Duration(c.ConnectRetry) != 6*time.Second || time.Duration(c.IdleTimeout) != 500*time.Millisecond ||
-		c.GracePeriod == nil || *c.GracePeriod != 0 || c.MaxConns != 7 {
+		c.Metrics != "unix:/run/metrics" ||
+		c.GracePeriod == nil || *c.GracePeriod != 0 {
 		t.Errorf("%+v", c)
 	}
 }
@@ -72,7 +75,7 @@ func TestProxyConfigMistakes(t *testing.T) {
 		good + "  queue: -1":       "f:5:10: services[0].queue: -1 is negative",
 		good + "gracePeriod: 3":    "f:5:14: gracePeriod: found a number, expected a string",
 		good + "gracePeriod: soon": `f:5:14: gracePeriod: "soon" is no duration: write it as 1m30s or 500ms`,
-		good + "maxConns: -1":      "f:5:11: maxConns: -1 is negative",
+		good + "  maxConns: -1":    "f:5:13: services[0].maxConns: -1 is negative",
 		good + "metrics: here":     `f:5:10: metrics: "here" is no address: write it as 127.0.0.1:80, [::1]:80 or :80`,
 	} {
 		if _, err := parseProxyConfig("f", []byte(text)); err == nil || err.Error() != want {

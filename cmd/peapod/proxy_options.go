@@ -42,8 +42,8 @@ func proxyOptions(c *cli.Context) (*proxyConfig, error) {
 		}
 		return readProxyConfig(c.String("config"))
 	}
-	service := proxyService{Netns: c.String("netns"), Queue: c.Int("queue")}
-	config := &proxyConfig{MaxConns: c.Int("max-conns")}
+	service := proxyService{Netns: c.String("netns"), Queue: c.Int("queue"), MaxConns: c.Int("max-conns")}
+	config := new(proxyConfig)
 	if c.IsSet("grace-period") {
 		config.GracePeriod = new(duration)
 	}
@@ -52,8 +52,8 @@ func proxyOptions(c *cli.Context) (*proxyConfig, error) {
 		into parser
 	}{
 		{"balance", &service.Balance}, {"affinity", &service.Affinity}, {"slow-start", &service.SlowStart},
-		{"queue-timeout", &service.QueueTimeout}, {"connect-timeout", &config.ConnectTimeout},
-		{"connect-retry", &config.ConnectRetry}, {"idle-timeout", &config.IdleTimeout},
+		{"queue-timeout", &service.QueueTimeout}, {"connect-timeout", &service.ConnectTimeout},
+		{"connect-retry", &service.ConnectRetry}, {"idle-timeout", &service.IdleTimeout},
 		{"grace-period", config.GracePeriod}, {"metrics", &config.Metrics},
 	} {
 		if !c.IsSet(o.name) {

@@ -11,15 +11,18 @@ import (
 // prometheus writes the status in Prometheus' text format, 0.0.4.
 func (s *proxyStatus) prometheus(w io.Writer) {
 	p := &prometheus{w}
-	p.one("connections_total", "counter", "Connections that were accepted.", s.Connections.Accepted)
-	p.one("connections_failed_total", "counter", "Connections that ended with an error.", s.Connections.Failed)
-	p.one("connections_active", "gauge", "Connections that are open.", s.Connections.Active)
-	p.one("received_bytes_total", "counter", "Bytes from clients, of connections that have ended.", s.Bytes.In)
-	p.one("sent_bytes_total", "counter", "Bytes to clients, of connections that have ended.", s.Bytes.Out)
-	p.head("waiting", "gauge", "Clients that wait for a backend.")
-	for i := range s.Services {
-		p.sample("waiting", "service="+label(s.Services[i].Name), s.Services[i].Waiting)
+	each := func(name, kind, help string, value func(*serviceStatus) any) {
+		p.head(name, kind, help)
+		for i := range s.Services {
+			p.sample(name, "service="+label(s.Services[i].Name), value(&s.Services[i]))
+		}
 	}
+	each("connections_total", "counter", "Connections that were accepted.", func(s *serviceStatus) any { return s.Connections.Accepted })
+	each("connections_failed_total", "counter", "Connections that ended with an error.", func(s *serviceStatus) any { return s.Connections.Failed })
+	each("connections_active", "gauge", "Connections that are open.", func(s *serviceStatus) any { return s.Connections.Active })
+	each("received_bytes_total", "counter", "Bytes from clients, of connections that have ended.", func(s *serviceStatus) any { return s.Bytes.In })
+	each("sent_bytes_total", "counter", "Bytes to clients, of connections that have ended.", func(s *serviceStatus) any { return s.Bytes.Out })
+	each("waiting", "gauge", "Clients that wait for a backend.", func(s *serviceStatus) any { return s.Waiting })
 	s.backends(p)
 }
 
@@ -75,11 +78,6 @@ func (p *prometheus) head(name, kind, help string) {
 
 func (p *prometheus) sample(name, labels string, value any) {
 	fmt.Fprintf(p, "%s%s{%s} %v\n", metricPrefix, name, labels, value)
-}
-
-func (p *prometheus) one(name, kind, help string, value any) {
-	p.head(name, kind, help)
-	fmt.Fprintf(p, "%s%s %v\n", metricPrefix, name, value)
 }
 
 // label quotes the value of a label.

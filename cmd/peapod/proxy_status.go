@@ -10,9 +10,7 @@ import (
 
 // proxyStatus is what /status shows, and what /metrics is made of.
 type proxyStatus struct {
-	Connections connectionStatus `json:"connections"`
-	Bytes       byteStatus       `json:"bytes"`
-	Services    []serviceStatus  `json:"services"`
+	Services []serviceStatus `json:"services"`
 }
 
 type connectionStatus struct {
@@ -28,10 +26,12 @@ type byteStatus struct {
 }
 
 type serviceStatus struct {
-	Name     string          `json:"name"`
-	Listen   []string        `json:"listen"`
-	Waiting  int             `json:"waiting"` // clients, for a backend
-	Backends []backendStatus `json:"backends"`
+	Name        string           `json:"name"`
+	Listen      []string         `json:"listen"`
+	Connections connectionStatus `json:"connections"`
+	Bytes       byteStatus       `json:"bytes"`
+	Waiting     int              `json:"waiting"` // clients, for a backend
+	Backends    []backendStatus  `json:"backends"`
 }
 
 type backendStatus struct {
@@ -55,11 +55,7 @@ type latencyStatus struct {
 }
 
 func (s *proxyServer) status() *proxyStatus {
-	stats := s.proxy.Stats()
-	status := &proxyStatus{
-		Connections: connectionStatus{stats.Accepted, stats.Active, stats.Failed},
-		Bytes:       byteStatus{stats.In, stats.Out},
-	}
+	status := new(proxyStatus)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, service := range s.services {
@@ -69,7 +65,13 @@ func (s *proxyServer) status() *proxyStatus {
 }
 
 func (r *runningService) status() serviceStatus {
-	status := serviceStatus{Name: r.name, Waiting: r.target.pool.Waiting()}
+	stats := r.target.proxy.Stats()
+	status := serviceStatus{
+		Name:        r.name,
+		Connections: connectionStatus{stats.Accepted, stats.Active, stats.Failed},
+		Bytes:       byteStatus{stats.In, stats.Out},
+		Waiting:     r.target.pool.Waiting(),
+	}
 	for _, f := range r.fronts {
 		status.Listen = append(status.Listen, f.front.Addr().String())
 	}

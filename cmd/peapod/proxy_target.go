@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"net/netip"
 	"time"
 
@@ -8,42 +9,70 @@ import (
 )
 
 // target is where a service's connections go to; its backends change while they
-// arrive.
+// arrive. The proxies of all services share their event loops.
 type target struct {
-	pool    *proxy.Pool
-	options proxy.PoolOptions
+	pool  *proxy.Pool
+	proxy *proxy.Proxy
+	fixed fixedSettings
 }
 
-func newTarget(c *proxyService) *target {
-	o := c.poolOptions()
-	return &target{proxy.NewPool(o), o}
+// fixedSettings are those that stay for as long as a service runs.
+type fixedSettings struct {
+	pool                                      proxy.PoolOptions
+	connectTimeout, connectRetry, idleTimeout duration
+	maxConns                                  int
 }
 
-func (c *proxyService) poolOptions() proxy.PoolOptions {
-	return proxy.PoolOptions{
-		Policy:       proxy.Policy(c.Balance),
-		Affinity:     time.Duration(c.Affinity),
-		SlowStart:    time.Duration(c.SlowStart),
-		Queue:        c.Queue,
-		QueueTimeout: time.Duration(c.QueueTimeout),
-		DrainTimeout: time.Duration(c.DrainTimeout),
+func (c *proxyService) fixed() fixedSettings {
+	return fixedSettings{
+		pool: proxy.PoolOptions{
+			Policy:       proxy.Policy(c.Balance),
+			Affinity:     time.Duration(c.Affinity),
+			SlowStart:    time.Duration(c.SlowStart),
+			Queue:        c.Queue,
+			QueueTimeout: time.Duration(c.QueueTimeout),
+			DrainTimeout: time.Duration(c.DrainTimeout),
+		},
+		connectTimeout: c.ConnectTimeout,
+		connectRetry:   c.ConnectRetry,
+		idleTimeout:    c.IdleTimeout,
+		maxConns:       c.MaxConns,
+	}
+}
+
+func newTarget(c *proxyService, log *slog.Logger) *target {
+	fixed := c.fixed()
+	return &target{
+		pool:  proxy.NewPool(fixed.pool),
+		fixed: fixed,
+		proxy: &proxy.Proxy{
+			DialTimeout: time.Duration(c.ConnectTimeout),
+			DialRetry:   time.Duration(c.ConnectRetry),
+			IdleTimeout: time.Duration(c.IdleTimeout),
+			MaxConns:    c.MaxConns,
+			Log:         log,
+		},
 	}
 }
 
 // changed is the first field of the settings that the target was not made with,
 // "" if there is none.
 func (t *target) changed(c *proxyService) string {
-	o := c.poolOptions()
+	was, is := t.fixed, c.fixed()
 	for _, f := range []struct {
 		field string
 		same  bool
 	}{
-		{"balance", o.Policy == t.options.Policy},
-		{"affinity", o.Affinity == t.options.Affinity},
-		{"slowStart", o.SlowStart == t.options.SlowStart},
-		{"queue", o.Queue == t.options.Queue},
-		{"queueTimeout", o.QueueTimeout == t.options.QueueTimeout},
-		{"drainTimeout", o.DrainTimeout == t.options.DrainTimeout},
+		{"balance", is.pool.Policy == was.pool.Policy},
+		{"affinity", is.pool.Affinity == was.pool.Affinity},
+		{"slowStart", is.pool.SlowStart == was.pool.SlowStart},
+		{"queue", is.pool.Queue == was.pool.Queue},
+		{"queueTimeout", is.pool.QueueTimeout == was.pool.QueueTimeout},
+		{"drainTimeout", is.pool.DrainTimeout == was.pool.DrainTimeout},
+		{"connectTimeout", is.connectTimeout == was.connectTimeout},
+		{"connectRetry", is.connectRetry == was.connectRetry},
+		{"idleTimeout", is.idleTimeout == was.idleTimeout},
+		{"maxConns", is.maxConns == was.maxConns},
 	} {
 		if !f.same {
 			return f.field

@@ -116,7 +116,7 @@ the others would need a bridge or a process in there.
     sudo go run ./integration/benchproxy               # only prints it
     sudo go run ./integration/benchproxy -short        # half a minute; the figures mean nothing
     sudo go run ./integration/benchproxy -only bulk    # a part of it; -help lists them
-    sudo go run ./integration/benchproxy -rounds 15    # more of everything
+    sudo go run ./integration/benchproxy -rounds 30    # more of everything
 
 It needs Go and Debian's haproxy, nginx, libnginx-mod-stream, wrk and iperf3.
 Everything that it starts is ended at the end.
