@@ -30,7 +30,11 @@ type attempt struct {
 // dialAll begins with those who had time to send something.
 func (l *loop) dialAll(list []*session) {
 	for _, s := range list {
-		if s.state == arriving {
+		switch {
+		case s.state != arriving:
+		case s.front.proxy.ClientHeader:
+			l.awaitHeader(s)
+		default:
 			l.pick(s)
 		}
 	}
@@ -133,7 +137,14 @@ func (l *loop) connect(s *session, fd int32) bool {
 		paced = src.paced.Load()
 	}
 	s.front.proxy.dressBackend(fd, addr.Addr(), paced)
-	if s.client.readable {
+	config := s.member.config.Load()
+	if config.transparent {
+		if err := bindClient(int(fd), netip.AddrPortFrom(s.peer.Addr(), 0), addr.Addr()); err != nil {
+			l.attemptFailed(s, err)
+			return false
+		}
+	}
+	if s.client.readable || config.header != 0 {
 		setPatientAck(fd)
 	}
 	s.dial.begun = l.clock()
@@ -186,6 +197,9 @@ func (l *loop) dialled(s *session, what uint32) {
 		l.timers.cancel(&s.timer)
 	}
 	s.dial = attempt{}
+	if v := s.member.config.Load().header; v != 0 && !l.introduce(s, v) {
+		return
+	}
 	if s.client.readable {
 		l.pump(&s.client)
 	}
@@ -299,6 +313,8 @@ var errQueued = errors.New("no endpoint became free in time")
 // time.
 func (l *loop) dialTimeout(s *session) {
 	switch s.state {
+	case heading:
+		l.end(s, fmt.Errorf("read from client: %w", ErrHeaderShort))
 	case queueing:
 		l.leaveQueue(s)
 		s.dial.err = errQueued

@@ -45,5 +45,7 @@
 // # When not to use it
 //
 // It does not look into the bytes: for TLS or HTTP routing take a proxy that does.
-// The endpoint sees the proxy's address, not the client's.
+// By default the endpoint sees the proxy's address, not the client's; a header of
+// the PROXY protocol ([Endpoint.Header]) or the client's address
+// ([Endpoint.Transparent]) tell it more.
 package proxy

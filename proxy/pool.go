@@ -55,6 +55,12 @@ type Endpoint struct {
 	// MaxConns bounds its connections. 0: PoolOptions.MaxConns; negative: no
 	// bound.
 	MaxConns int
+	// Header tells the endpoint who the client is: each TCP connection begins
+	// with a [Header] in this version, 1 or 2, of the PROXY protocol. 0: none.
+	Header int
+	// Transparent makes TCP connections from the client's address (the port
+	// is another one). [CheckTransparent] tells what it takes.
+	Transparent bool
 }
 
 // PoolOptions configure a pool. The zero value balances by Random, sets

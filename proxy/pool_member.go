@@ -51,6 +51,9 @@ type memberConfig struct {
 	sockets *Sockets
 	weight  uint32
 	limit   int32 // of connections; 0: none
+
+	header      uint8 // version; 0: none
+	transparent bool
 }
 
 func (m *member) configure(e Endpoint, limit int) {
@@ -61,6 +64,9 @@ func (m *member) configure(e Endpoint, limit int) {
 		sockets: e.Sockets,
 		weight:  uint32(min(max(e.Weight, 1), maxWeight)),
 		limit:   int32(min(limit, 1<<31-1)),
+
+		header:      uint8(min(max(e.Header, 0), 2)),
+		transparent: e.Transparent,
 	}
 	m.config.Store(&c)
 }

@@ -57,6 +57,13 @@ type Proxy struct {
 	// all listeners. More wait in the kernel's queues. 0: no bound.
 	MaxConns int
 
+	// ClientHeader says that clients are proxies: each connection begins with
+	// a [Header] of the PROXY protocol, in either version, which tells whose
+	// it is. It is not passed on (see [Endpoint.Header] for that). Without
+	// one, or with half of one after 3 s, a connection is reset. Who can
+	// connect can then pretend to be anybody: see that only proxies can.
+	ClientHeader bool
+
 	// Log receives failures of accepting and of reaching an endpoint, each
 	// sort at most once a second and listener, as warnings; the end of
 	// single connections as debug messages. nil: nothing is logged.
@@ -83,7 +90,7 @@ type Proxy struct {
 // Connection describes one forwarded connection.
 type Connection struct {
 	Listener net.Addr       // where the client was accepted
-	Client   netip.AddrPort // who it is
+	Client   netip.AddrPort // who it is; in OnClose, by its header if there was one
 	Start    time.Time      // when the client was accepted
 
 	// The following are set in OnClose.

@@ -15,6 +15,7 @@ type state uint8
 const (
 	gone      state = iota
 	arriving        // what comes at once
+	heading         // the PROXY protocol's header
 	queueing        // an endpoint
 	stocking        // a socket
 	dialling        // the connection to the endpoint
@@ -128,6 +129,8 @@ func (l *loop) happenedEarly(e *end, what uint32) {
 		}
 	case what&(unix.EPOLLERR|unix.EPOLLHUP) != 0:
 		l.end(s, fmt.Errorf("client gone while waiting for an endpoint: %w", socketError(e.fd)))
+	case s.state == heading:
+		l.readHeader(s)
 	}
 }
 

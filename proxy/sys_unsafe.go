@@ -21,6 +21,12 @@ func sysRecv(fd int32, b []byte) (int, unix.Errno) {
 	return int(n), errno
 }
 
+// sysPeek leaves what it reads where it is.
+func sysPeek(fd int32, b []byte) (int, unix.Errno) {
+	n, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_DONTWAIT|unix.MSG_PEEK, 0, 0)
+	return int(n), errno
+}
+
 func sysSend(fd int32, b []byte) (int, unix.Errno) {
 	n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
 	return int(n), errno
