@@ -32,10 +32,10 @@ func (b *bench) descriptions() []description {
 		{latency, "Time of a request: the 99th percentile", "At half the requests per second that the best of HAProxy and nginx can take, " +
 			"sent at a constant rate to all alike; the time counts from when a request was due, not from when it could be sent.",
 			results.Time, false, 1, 0, 0},
-		{middle, "Time of a request: the median", "The same requests.", results.Time, false, 0, 0, 0},
+		{middle, "Time of a request: the median", "The same requests.", results.Short, false, 0, 0, 0},
 		{requestCPU, "Processor time for a request", "User and system time of the proxy's processes while the first table was measured, for each request.",
-			results.Time, false, 1, 0, 0},
-		{connectionCPU, "Processor time for a connection", "The same of the second table.", results.Time, false, 0, 0, 0},
+			results.Short, false, 1, 0, 0},
+		{connectionCPU, "Processor time for a connection", "The same of the second table.", results.Short, false, 0, 0, 0},
 		{byteCPU, "Processor time for a gigabyte", "The same of bulk in one stream.", results.Time, false, 0.7, 0, 0},
 		{memory, "Memory of an idle connection", fmt.Sprintf("Anonymous memory (RssAnon) of a new process with %d connections (io.Copy, which takes six descriptors for each: %d), "+
 			"each of which was served once, less that with the first ten. What a proxy takes for connections before they come is not in it, "+

@@ -96,6 +96,7 @@ func TestFormat(t *testing.T) {
 	for want, got := range map[string]string{
 		"12.3 µs":      Time.Format(12345),
 		"0.12 ms":      Time.Format(123456),
+		"123 µs":       Short.Format(123456),
 		"123 ms":       Time.Format(123456789),
 		"1,234,568 /s": Rate.Format(1234567.8),
 		"999 /s":       Rate.Format(999),

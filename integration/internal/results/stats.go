@@ -25,6 +25,7 @@ type Unit string
 // The units of tables. Times are in nanoseconds.
 const (
 	Time  Unit = ""
+	Short Unit = "µs" // times that are mostly below a millisecond
 	Rate  Unit = "/s"
 	Gbits Unit = "Gbit/s"
 	Bytes Unit = "bytes"
@@ -35,6 +36,8 @@ func (u Unit) Format(v float64) string {
 	switch u {
 	case Time:
 		return formatTime(v)
+	case Short:
+		return digits(v/1e3) + " µs"
 	case Rate:
 		return thousands(v) + " /s"
 	case Bytes:
