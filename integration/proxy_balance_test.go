@@ -182,7 +182,8 @@ func TestProxyReloadFixed(t *testing.T) {
 	p := startProxy(t, "--config", file)
 	p.address()
 	for _, more := range []string{"balance: source-hash", "affinity: 1h", "slowStart: 1s", "queue: 7", "queueTimeout: 1s", "drainTimeout: 1s",
-		"connectTimeout: 1s", "connectRetry: 1s", "idleTimeout: 1s", "maxConns: 7"} {
+		"connectTimeout: 1s", "connectRetry: 1s", "idleTimeout: 1s", "maxConns: 7",
+		"proxyProtocolIn: true"} {
 		writeConfig(t, file, config+"  "+more+"\n")
 		p.signal(unix.SIGHUP)
 		field, _, _ := strings.Cut(more, ":")

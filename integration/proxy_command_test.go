@@ -287,6 +287,7 @@ func TestProxyMistakes(t *testing.T) {
 		"--listen :0 --backend 1.2.3.4:1 --backend 1.2.3.4:1":        `proxy: --backend: 1.2.3.4:1 is given twice`,
 		"--listen :0 --backend 1.2.3.4:1 --balance best":             `proxy: --balance: "best" is not known: there are random, round-robin, source-hash`,
 		"--listen :0 --backend 1.2.3.4:1 --queue -1":                 `proxy: --queue: -1 is negative`,
+		"--listen :0 --backend 1.2.3.4:1 --proxy-protocol-out 3":     `proxy: --proxy-protocol-out: 3 is no version of the PROXY protocol: there are 1 and 2`,
 		"--listen :0 --backend 1.2.3.4:1 --idle-timeout 3":           `proxy: --idle-timeout: "3" is no duration: write it as 1m30s or 500ms`,
 		"--listen :0 --backend 1.2.3.4:1 --grace-period -3s":         `proxy: --grace-period: -3s is negative`,
 		"--listen :0 --backend 1.2.3.4:1 --max-conns -3":             `proxy: --max-conns: -3 is negative`,

@@ -37,6 +37,9 @@ type proxyService struct {
 	ConnectRetry   duration `json:"connectRetry"`
 	IdleTimeout    duration `json:"idleTimeout"`
 	MaxConns       int      `json:"maxConns"`
+
+	ProxyProtocolIn  bool `json:"proxyProtocolIn"`
+	ProxyProtocolOut *int `json:"proxyProtocolOut"` // the version
 }
 
 // proxyBackend is one place that connections go to.
@@ -148,6 +151,9 @@ func (c *proxyConfig) checkBackends(s *proxyService, at string, fail func(field,
 	}
 	if s.MaxConns < 0 {
 		fail(at+".maxConns", "%d is negative", s.MaxConns)
+	}
+	if v := s.ProxyProtocolOut; v != nil && *v != 1 && *v != 2 {
+		fail(at+".proxyProtocolOut", "%d is no version of the PROXY protocol: there are 1 and 2", *v)
 	}
 	if s.Queue < 0 {
 		fail(at+".queue", "%d is negative", s.Queue)

@@ -26,6 +26,8 @@ services:
   connectTimeout: 1m30s
   connectRetry: 6s
   idleTimeout: 500ms
+  proxyProtocolIn: true
+  proxyProtocolOut: 2
   maxConns: 7
 - listen: ["127.0.0.1:0"]
   backends: [{address: "[fe80::1%eth0]:80"}]
@@ -40,10 +42,13 @@ gracePeriod: 0s
 	want := fixedSettings{
 		pool: proxy.PoolOptions{Policy: proxy.SourceHash, Affinity: time.Hour, SlowStart: 2 * time.Second, Queue: 5,
 			QueueTimeout: 3 * time.Second, DrainTimeout: 4 * time.Second},
-		connectTimeout: duration(90 * time.Second), connectRetry: duration(6 * time.Second), idleTimeout: duration(500 * time.Millisecond), maxConns: 7,
+		connectTimeout: duration(90 * time.Second), connectRetry: duration(6 * time.Second), idleTimeout: duration(500 * time.Millisecond), maxConns: 7, proxyProtocolIn: true,
 	}
 	if got := web.fixed(); got != want {
 		t.Errorf("options %+v, want %+v", got, want)
+	}
+	if v := web.ProxyProtocolOut; v == nil || *v != 2 {
+		t.Errorf("proxyProtocolOut %v", v)
 	}
 	if b := web.Backends; b[0].id() != "127.0.0.1:80 inside /run/netns/web" || b[0].Weight != nil ||
 		b[1].id() != "127.0.0.1:80 inside /run/netns/b" || *b[1].Weight != 3 || b[1].MaxConns != 9 {
@@ -72,11 +77,12 @@ func TestProxyConfigMistakes(t *testing.T) {
 		"services: [{listen: [':1'], backends: [{address: '1.2.3.4:1', weight: 0}]}]":                "f:1:71: services[0].backends[0].weight: 0 is not a number from 1 to 65535",
 		"services: [{listen: [':1'], backends: [{address: '1.2.3.4:1', maxConns: -1}]}]":             "f:1:73: services[0].backends[0].maxConns: -1 is negative",
 		"services: [{listen: [':1'], queue: -1, balance: fair, backends: [{address: '1.2.3.4:1'}]}]": `f:1:49: services[0].balance: "fair" is not known: there are random, round-robin, source-hash`,
-		good + "  queue: -1":       "f:5:10: services[0].queue: -1 is negative",
-		good + "gracePeriod: 3":    "f:5:14: gracePeriod: found a number, expected a string",
-		good + "gracePeriod: soon": `f:5:14: gracePeriod: "soon" is no duration: write it as 1m30s or 500ms`,
-		good + "  maxConns: -1":    "f:5:13: services[0].maxConns: -1 is negative",
-		good + "metrics: here":     `f:5:10: metrics: "here" is no address: write it as 127.0.0.1:80, [::1]:80 or :80`,
+		good + "  proxyProtocolOut: 3":                                                               "f:5:21: services[0].proxyProtocolOut: 3 is no version of the PROXY protocol: there are 1 and 2",
+		good + "  queue: -1":                                                                         "f:5:10: services[0].queue: -1 is negative",
+		good + "gracePeriod: 3":                                                                      "f:5:14: gracePeriod: found a number, expected a string",
+		good + "gracePeriod: soon":                                                                   `f:5:14: gracePeriod: "soon" is no duration: write it as 1m30s or 500ms`,
+		good + "  maxConns: -1":                                                                      "f:5:13: services[0].maxConns: -1 is negative",
+		good + "metrics: here":                                                                       `f:5:10: metrics: "here" is no address: write it as 127.0.0.1:80, [::1]:80 or :80`,
 	} {
 		if _, err := parseProxyConfig("f", []byte(text)); err == nil || err.Error() != want {
 			t.Errorf("%s\n got %v\nwant %s", text, err, want)

@@ -12,7 +12,7 @@ import (
 func proxyFlags() []cli.Flag {
 	return []cli.Flag{
 		{Kind: cli.Strings, Name: "listen", Short: "l", Usage: "listen on `ADDR`, such as 127.0.0.1:8080 or :8080; may be repeated"},
-		{Kind: cli.Strings, Name: "backend", Short: "b", Usage: "pass connections on to `ADDR`, or ADDR,weight=N,max-conns=N; may be repeated"},
+		{Kind: cli.Strings, Name: "backend", Short: "b", Usage: "pass them on to `ADDR`, or ADDR,weight=N,max-conns=N; may be repeated"},
 		{Kind: cli.String, Name: "netns", Usage: "connect inside of the network namespace at `PATH`"},
 		{Kind: cli.String, Name: "balance", Usage: "choose by `POLICY` random, round-robin or source-hash", DefaultText: "random"},
 		{Kind: cli.String, Name: "affinity", Usage: "send clients to the backend that they had within `DURATION`"},
@@ -23,6 +23,8 @@ func proxyFlags() []cli.Flag {
 		{Kind: cli.String, Name: "connect-retry", Usage: "try all backends again for `DURATION`", DefaultText: "each is tried once"},
 		{Kind: cli.String, Name: "idle-timeout", Usage: "cut connections on which nothing moves for `DURATION`", DefaultText: "never"},
 		{Kind: cli.Int, Name: "max-conns", Usage: "have at most `N` connections at a time; others wait", DefaultText: "no limit"},
+		{Name: "proxy-protocol-in", Usage: "clients are proxies, and begin with a PROXY protocol header"},
+		{Kind: cli.Int, Name: "proxy-protocol-out", Usage: "tell backends who the client is, by PROXY protocol `VERSION` 1 or 2"},
 		{Kind: cli.String, Name: "grace-period", Usage: "give connections `DURATION` to end after SIGTERM", DefaultText: "30s"},
 		{Kind: cli.String, Name: "metrics", Usage: "serve /metrics and /status over HTTP at `ADDR`, or unix:PATH"},
 		{Kind: cli.String, Name: "config", Usage: "read `FILE`, in place of the other options"},
@@ -43,6 +45,10 @@ func proxyOptions(c *cli.Context) (*proxyConfig, error) {
 		return readProxyConfig(c.String("config"))
 	}
 	service := proxyService{Netns: c.String("netns"), Queue: c.Int("queue"), MaxConns: c.Int("max-conns")}
+	service.ProxyProtocolIn = c.Bool("proxy-protocol-in")
+	if c.IsSet("proxy-protocol-out") {
+		service.ProxyProtocolOut = new(c.Int("proxy-protocol-out"))
+	}
 	config := new(proxyConfig)
 	if c.IsSet("grace-period") {
 		config.GracePeriod = new(duration)

@@ -21,6 +21,7 @@ type fixedSettings struct {
 	pool                                      proxy.PoolOptions
 	connectTimeout, connectRetry, idleTimeout duration
 	maxConns                                  int
+	proxyProtocolIn                           bool
 }
 
 func (c *proxyService) fixed() fixedSettings {
@@ -37,6 +38,8 @@ func (c *proxyService) fixed() fixedSettings {
 		connectRetry:   c.ConnectRetry,
 		idleTimeout:    c.IdleTimeout,
 		maxConns:       c.MaxConns,
+
+		proxyProtocolIn: c.ProxyProtocolIn,
 	}
 }
 
@@ -50,7 +53,9 @@ func newTarget(c *proxyService, log *slog.Logger) *target {
 			DialRetry:   time.Duration(c.ConnectRetry),
 			IdleTimeout: time.Duration(c.IdleTimeout),
 			MaxConns:    c.MaxConns,
-			Log:         log,
+
+			ClientHeader: c.ProxyProtocolIn,
+			Log:          log,
 		},
 	}
 }
@@ -73,6 +78,7 @@ func (t *target) changed(c *proxyService) string {
 		{"connectRetry", is.connectRetry == was.connectRetry},
 		{"idleTimeout", is.idleTimeout == was.idleTimeout},
 		{"maxConns", is.maxConns == was.maxConns},
+		{"proxyProtocolIn", is.proxyProtocolIn == was.proxyProtocolIn},
 	} {
 		if !f.same {
 			return f.field
@@ -89,6 +95,9 @@ func (t *target) set(c *proxyService, networks map[string]*network) {
 		e := proxy.Endpoint{ID: b.id(), Addr: netip.MustParseAddrPort(string(b.Address)), MaxConns: b.MaxConns}
 		if b.Weight != nil {
 			e.Weight = *b.Weight
+		}
+		if c.ProxyProtocolOut != nil {
+			e.Header = *c.ProxyProtocolOut
 		}
 		if n := networks[b.Netns]; n != nil {
 			e.Sockets = &n.sockets
