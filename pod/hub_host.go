@@ -35,7 +35,7 @@ func (s *Service) hostListeners(o ServiceOptions) (list []hostListener) {
 			list = append(list, hostListener{netip.AddrPortFrom(ip, uint16(p.Port)), i, "spec.type"})
 		}
 		for _, h := range o.HostPorts {
-			if h.ServicePort != p.Name {
+			if h.ServicePort != "" && h.ServicePort != p.Name {
 				continue
 			}
 			ip := h.IP
