@@ -37,7 +37,9 @@ type ServiceOptions struct {
 	// (TCP keep-alive): 0 leaves it to the proxy, negative is never.
 	KeepAlive time.Duration
 	// AcceptProxyProtocol takes who the client is from the PROXY protocol's
-	// header that begins each connection.
+	// header that begins each connection to an address of the host (node
+	// port, host port, load balancer, external address), where another proxy
+	// is the client. Who uses the cluster IP sends none.
 	AcceptProxyProtocol bool
 	// SendProxyProtocol is the version of the PROXY protocol, 1 or 2, by
 	// which the pods are told who the client is; 0 is none.

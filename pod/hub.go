@@ -36,6 +36,7 @@ type hub struct {
 // connectionOptions are those that a proxy has for all of its connections.
 type connectionOptions struct {
 	idleTimeout, keepAlive time.Duration
+	clientHeader           bool
 }
 
 // hubService is a service that is forwarded to.
@@ -51,8 +52,9 @@ type hubPort struct {
 	port    ServicePort
 	pool    *proxy.Pool
 	proxy   *proxy.Proxy
-	waits   bool // connections wait for a pod
-	open    bool // connections arrive
+	outside *proxy.Proxy // for clients of the host's addresses
+	waits   bool         // connections wait for a pod
+	open    bool         // connections arrive
 }
 
 func (p *hubPort) udp() bool { return p.port.Protocol == "UDP" }
@@ -176,7 +178,7 @@ func (h *hub) updateService(name string) {
 		}
 	}
 	for _, p := range have.ports {
-		list := h.endpoints(have.record, p.port)
+		list := h.endpoints(have, p.port)
 		p.pool.Set(list)
 		p.open = len(list) > 0 || p.waits
 		for _, sp := range h.spaces {
@@ -196,7 +198,7 @@ func (h *hub) addService(r *ServiceRecord) *hubService {
 	}
 	s := &hubService{record: r, options: o}
 	for _, port := range r.Service.Spec.Ports {
-		s.ports = append(s.ports, &hubPort{service: s, port: port, proxy: h.proxy(o), waits: o.Queue > 0, pool: proxy.NewPool(poolOptions(r.Service, o))})
+		s.ports = append(s.ports, &hubPort{service: s, port: port, proxy: h.proxy(o, false), outside: h.proxy(o, o.AcceptProxyProtocol), waits: o.Queue > 0, pool: proxy.NewPool(poolOptions(r.Service, o))})
 	}
 	h.services[r.Service.Metadata.Name] = s
 	for _, sp := range h.spaces {
@@ -218,11 +220,11 @@ func (h *hub) removeService(s *hubService) {
 }
 
 // proxy is the one whose connections have these options.
-func (h *hub) proxy(o ServiceOptions) *proxy.Proxy {
-	key := connectionOptions{o.IdleTimeout, o.KeepAlive}
+func (h *hub) proxy(o ServiceOptions, clientHeader bool) *proxy.Proxy {
+	key := connectionOptions{o.IdleTimeout, o.KeepAlive, clientHeader}
 	p := h.proxies[key]
 	if p == nil {
-		p = &proxy.Proxy{IdleTimeout: o.IdleTimeout, KeepAlive: o.KeepAlive, DialRetry: dialRetry, Log: h.store.Log}
+		p = &proxy.Proxy{IdleTimeout: o.IdleTimeout, KeepAlive: o.KeepAlive, ClientHeader: clientHeader, DialRetry: dialRetry, Log: h.store.Log}
 		h.proxies[key] = p
 	}
 	return p
@@ -243,9 +245,10 @@ func (s *Service) address() (netip.Addr, bool) {
 }
 
 // endpoints are where a service's port leads to now.
-func (h *hub) endpoints(r *ServiceRecord, port ServicePort) (list []proxy.Endpoint) {
+func (h *hub) endpoints(s *hubService, port ServicePort) (list []proxy.Endpoint) {
+	r := s.record
 	if r.Endpoints != nil {
-		return r.Endpoints.endpoints(r.Service, port)
+		return r.Endpoints.endpoints(r.Service, port, s.options)
 	}
 	for _, p := range h.catalog.selected(r.Service) {
 		if p.state.ending || !p.state.ready && !r.Service.Spec.PublishNotReadyAddresses {
@@ -257,6 +260,9 @@ func (h *hub) endpoints(r *ServiceRecord, port ServicePort) (list []proxy.Endpoi
 			continue
 		}
 		reach, err := h.reach(p)
+		if err == nil && s.options.Transparent {
+			err = reach.allowTransparent()
+		}
 		if err != nil {
 			h.store.log().Warn("a pod is not reached", "service", r.Service.Metadata.Name, "pod", p.pod.Metadata.Name, "error", err)
 			continue
@@ -264,6 +270,7 @@ func (h *hub) endpoints(r *ServiceRecord, port ServicePort) (list []proxy.Endpoi
 		list = append(list, proxy.Endpoint{
 			ID:   fmt.Sprintf("%s/%d", p.pod.Metadata.Name, p.state.supervisor),
 			Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(number)), Sockets: reach.sockets,
+			Header: s.options.SendProxyProtocol, Transparent: s.options.Transparent,
 		})
 	}
 	return list
@@ -271,7 +278,7 @@ func (h *hub) endpoints(r *ServiceRecord, port ServicePort) (list []proxy.Endpoi
 
 // endpoints are those by hand for a port of their service. Their addresses are
 // the host's.
-func (e *Endpoints) endpoints(s *Service, port ServicePort) (list []proxy.Endpoint) {
+func (e *Endpoints) endpoints(s *Service, port ServicePort, o ServiceOptions) (list []proxy.Endpoint) {
 	for _, subset := range e.Subsets {
 		for _, p := range subset.Ports {
 			if p.Name != port.Name || orTCP(p.Protocol) != orTCP(port.Protocol) {
@@ -284,7 +291,7 @@ func (e *Endpoints) endpoints(s *Service, port ServicePort) (list []proxy.Endpoi
 			for _, a := range addresses {
 				if ip, err := netip.ParseAddr(a.IP); err == nil {
 					addr := netip.AddrPortFrom(ip, uint16(p.Port))
-					list = append(list, proxy.Endpoint{ID: addr.String(), Addr: addr})
+					list = append(list, proxy.Endpoint{ID: addr.String(), Addr: addr, Header: o.SendProxyProtocol})
 				}
 			}
 		}

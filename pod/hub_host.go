@@ -55,7 +55,7 @@ func (sp *space) openAll(s *hubService, service *Service) error {
 		return errors.New("the service was taken back meanwhile")
 	}
 	for _, a := range service.hostListeners(s.options) {
-		if err := sp.listenAt(a.addr, s.ports[a.port]); err != nil {
+		if err := sp.listenAt(a.addr, s.ports[a.port], s.ports[a.port].outside); err != nil {
 			return service.Errorf(a.field, "%w", explainAddress(a.addr, err))
 		}
 	}

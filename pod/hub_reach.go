@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/peapod/peapod/namespaces"
+	"github.com/peapod/peapod/networks"
 	"github.com/peapod/peapod/proxy"
 )
 
@@ -15,6 +16,17 @@ type reach struct {
 	state   podState // which supervisor's pod it is
 	netns   *os.File
 	sockets *proxy.Sockets
+
+	transparent bool // replies to clients elsewhere come back
+}
+
+func (r *reach) allowTransparent() error {
+	if r.transparent {
+		return nil
+	}
+	err := networks.AllowTransparent(r.netns, namespaces.Do)
+	r.transparent = err == nil
+	return err
 }
 
 func (r *reach) close() {

@@ -102,7 +102,7 @@ func (sp *space) listen(addr netip.AddrPort, p *hubPort) error {
 	}
 	switch {
 	case sp.table == nil:
-		return sp.listenAt(addr, p)
+		return sp.listenAt(addr, p, p.proxy)
 	case p.udp():
 		return sp.listenUDP(addr, p)
 	}
@@ -160,8 +160,8 @@ func (sp *space) boundUDP(addr netip.AddrPort) (*os.File, error) {
 }
 
 // listenAt listens at an address that is a socket's own, such as a node port.
-func (sp *space) listenAt(addr netip.AddrPort, p *hubPort) error {
-	served, err := sp.serveAt(addr, p)
+func (sp *space) listenAt(addr netip.AddrPort, p *hubPort, by *proxy.Proxy) error {
+	served, err := sp.serveAt(addr, p, by)
 	if err != nil {
 		return err
 	}
@@ -169,13 +169,13 @@ func (sp *space) listenAt(addr netip.AddrPort, p *hubPort) error {
 	return nil
 }
 
-func (sp *space) serveAt(addr netip.AddrPort, p *hubPort) (proxyFront, error) {
+func (sp *space) serveAt(addr netip.AddrPort, p *hubPort, by *proxy.Proxy) (proxyFront, error) {
 	if !p.udp() {
 		l, err := sp.listener(addr)
 		if err != nil {
 			return nil, err
 		}
-		return p.proxy.Serve(context.Background(), l, p.pool)
+		return by.Serve(context.Background(), l, p.pool)
 	}
 	o := proxy.UDPOptions{IdleTimeout: p.service.options.IdleTimeout, Log: sp.hub.store.Log}
 	if !sp.host() {

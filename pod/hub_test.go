@@ -283,3 +283,26 @@ func TestManifestWithServices(t *testing.T) {
 		t.Errorf("a service that is there: %v", err)
 	}
 }
+
+// The client's address is not lost: by the PROXY protocol in and out, and by
+// connections that come from it.
+func TestClientAddress(t *testing.T) {
+	s := newStage(t)
+	port, second := freePort(t), freePort(t)
+	c := box("a", "serve 127.0.0.1:8080; peers 127.0.0.1:8081; hold")
+	_, out := s.start(labelled(s.pod(c), "web"))
+	out.await("a: ready", 1)
+	s.services(fmt.Sprintf(`{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "header", "annotations": {"peapod.dev/send-proxy-protocol": "v1", "peapod.dev/accept-proxy-protocol": "true", "peapod.dev/host-port": "127.0.0.1:%d"}},
+  "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]}}
+{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "plain", "annotations": {"peapod.dev/transparent": "true", "peapod.dev/accept-proxy-protocol": "true", "peapod.dev/host-port": "127.0.0.1:%d"}},
+  "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8081}]}}`, port, second))
+	const header = "PROXY TCP4 192.0.2.55 192.0.2.1 4711 80\r\n"
+	if got := ask(t, local(port), header+"hello "); !strings.HasPrefix(got, "PROXY TCP4 192.0.2.55 127.0.0.1 4711 ") || !strings.HasSuffix(got, "\r\nhello bye") {
+		t.Errorf("%q", got)
+	}
+	if got := ask(t, local(second), header); !strings.HasPrefix(got, "192.0.2.55:") {
+		t.Errorf("the container sees %q", got)
+	}
+	// Inside nobody sends a header.
+	s.expect(s.pod(box("b", "connect plain:80")), "b: 127.0.0.1")
+}

@@ -155,14 +155,14 @@ func (s *Store) register(services []*Service, endpoints []*Endpoints) (_ *regist
 	return r, nil
 }
 
-// supported refuses what connections cannot have yet.
+// supported refuses what connections cannot have.
 func (s *Service) supported() error {
 	o, err := s.Options()
 	switch {
 	case err != nil:
 		return err
-	case o.AcceptProxyProtocol, o.SendProxyProtocol != 0, o.Transparent:
-		return s.Errorf("metadata.annotations", "the PROXY protocol and transparent connections are not supported yet; leave their annotations out")
+	case o.Transparent && len(s.Spec.Selector) == 0:
+		return s.Errorf("metadata.annotations", "%stransparent is for pods: what Endpoints list is reached from the host, and cannot answer to its clients' addresses; leave it out", AnnotationPrefix)
 	}
 	return nil
 }

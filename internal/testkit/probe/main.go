@@ -119,6 +119,7 @@ func init() {
 		"connect": connect,
 		"ask":     ask,
 		"listen":  listen,
+		"peers":   peers,
 		"serve":   serve,
 		"web":     web,
 	}

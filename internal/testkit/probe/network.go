@@ -105,3 +105,26 @@ func web(args []string) (string, error) {
 	}()
 	return "serving", nil
 }
+
+// peers tells each client its address, and that of this host its IP only.
+func peers(args []string) (string, error) {
+	l, err := net.Listen("tcp", args[0])
+	if err != nil {
+		return "", err
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			who := c.RemoteAddr().String()
+			if a := c.RemoteAddr().(*net.TCPAddr); a.IP.IsLoopback() {
+				who = a.IP.String()
+			}
+			fmt.Fprint(c, who)
+			c.Close()
+		}
+	}()
+	return "listening", nil
+}
