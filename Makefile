@@ -18,7 +18,7 @@ export GOFLAGS += -buildvcs=false
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build demo test lint bench bench-proxy install
+.PHONY: build demo test lint bench bench-proxy install examples/shop/images
 .DEFAULT_GOAL := build
 
 build:
@@ -56,3 +56,7 @@ install: build
 # An unpacked Debian with redis, for examples/redis.
 examples/redis/debian:
 	$(SUDO) examples/redis/build
+
+# The unpacked Debian roots of examples/shop, with its programs in them.
+examples/shop/images:
+	$(SUDO) examples/shop/build
