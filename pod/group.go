@@ -225,6 +225,16 @@ func (g *Group) Addrs() (addrs []string) {
 	return addrs
 }
 
+// Services are those of the manifest, with the addresses that they have.
+func (g *Group) Services() (list []*Service) {
+	if g.services != nil {
+		for _, r := range g.services.registration.records {
+			list = append(list, r.Service)
+		}
+	}
+	return list
+}
+
 // Stop ends all pods, as Supervisor.Stop does.
 func (g *Group) Stop(grace time.Duration) {
 	for _, s := range g.list {

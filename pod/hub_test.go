@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -192,6 +193,10 @@ func TestServiceOnTheHost(t *testing.T) {
 		if got := ask(t, addr, "x "); got != "x bye" {
 			t.Errorf("%s: %q", addr, got)
 		}
+	}
+	own, others := list[0].Service.Addrs()
+	if want := []string{fmt.Sprintf("*:%d", node), local(host)}; !slices.Equal(own, []string{list[0].Service.Spec.ClusterIP + ":80"}) || !slices.Equal(others, want) {
+		t.Errorf("addresses %q and %q", own, others)
 	}
 	if got := askUDP(t, list[1].Service.Spec.ClusterIP+":53", "question"); got != "udp question" {
 		t.Errorf("%q", got)

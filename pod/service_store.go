@@ -102,6 +102,17 @@ func (s *Store) ListServices() ([]*ServiceRecord, error) {
 	return list, nil
 }
 
+// ServicesOf returns those of a manifest's services that are there, with the
+// addresses that they have.
+func (s *Store) ServicesOf(m *Manifest) (list []*Service) {
+	for _, svc := range m.Services {
+		if r, err := s.serviceRecord(svc.Metadata.Name); err == nil {
+			list = append(list, r.Service)
+		}
+	}
+	return list
+}
+
 // registration is what a process has registered.
 type registration struct {
 	store   *Store

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 
 	"github.com/peapod/peapod/internal/cli"
 	"github.com/peapod/peapod/pod"
@@ -85,9 +86,12 @@ func (p *peapod) podDetach(ctx context.Context, file string, data []byte, o pod.
 	if err != nil {
 		return err
 	}
-	if m, err := pod.ParseManifest(file, data); err == nil {
-		p.printWarnings(m)
+	m, err := pod.ParseManifest(file, data)
+	if err != nil {
+		return err
 	}
+	p.printWarnings(m)
+	p.printServices(o.Store.ServicesOf(m))
 	for _, name := range names {
 		if len(addrs) > 0 {
 			if r, err := o.Store.Get(name); err == nil {
@@ -106,6 +110,21 @@ func (p *peapod) printAddresses(spec *pod.Pod) {
 	eachPort(spec, func(_, host string, _ int) {
 		fmt.Fprintf(p.stderr, "peapod: pod %s listens at %s\n", spec.Metadata.Name, host)
 	})
+}
+
+// printServices tells where services are.
+func (p *peapod) printServices(list []*pod.Service) {
+	for _, s := range list {
+		own, host := s.Addrs()
+		if len(own) == 0 {
+			continue
+		}
+		text := strings.Join(own, ", ")
+		if len(host) > 0 {
+			text += ", on the host also at " + strings.Join(host, ", ")
+		}
+		fmt.Fprintf(p.stderr, "peapod: service %s is at %s\n", s.Metadata.Name, text)
+	}
 }
 
 // podForeground runs pods until they have ended or a signal stops them.
@@ -158,6 +177,7 @@ func (p *peapod) podForeground(ctx context.Context, m *pod.Manifest, o *pod.Opti
 			if err != nil {
 				return podError(err)
 			}
+			p.printServices(g.Services())
 			for _, s := range g.Supervisors() {
 				p.log.Debug("the pod runs", "pod", s.Pod().Metadata.Name)
 				p.printAddresses(s.Pod())
