@@ -23,8 +23,8 @@
 // it is idle, nothing else: no goroutine, timer or buffer. Small messages are read
 // and written at once, through a buffer that a loop's connections share; bulk is
 // spliced, through pipes that are lent for as long as there is some. System calls
-// that cannot block bypass Go's scheduler; a loop that has nothing to do for a
-// moment waits in an ordinary one.
+// that cannot block bypass Go's scheduler; a loop that has nothing to do for a few
+// milliseconds waits as an ordinary goroutine.
 //
 // While it is busy, a loop takes the place of a running goroutine (one of
 // runtime.GOMAXPROCS), also for the few milliseconds that it waits for more. By
@@ -33,7 +33,7 @@
 // load.
 //
 // An idle proxy does not wake up: there are no tickers, and timers only where
-// [Proxy.IdleTimeout] asks for them. Each loop has three descriptors and up to
+// [Proxy.IdleTimeout] asks for them. Each loop has four descriptors and up to
 // four pipes, each open connection two.
 //
 // Where the host's congestion control is BBR, connections over loopback use Reno:

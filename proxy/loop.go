@@ -13,10 +13,9 @@ const (
 	// maxEvents are taken from the kernel at once.
 	maxEvents = 256
 	// A loop that was busy waits for a while without giving its place in
-	// Go's scheduler away. To ask for it back costs more than most of what a
-	// loop does between two waits, and Go's monitor, which looks for such
-	// places every 20 us, costs more than that. Where all places are taken
-	// by loops the wait is short, for the sake of other goroutines.
+	// Go's scheduler away: to ask for it back costs more than most of what a
+	// loop does between two waits. Where all places are taken by loops the
+	// wait is short, for the sake of other goroutines.
 	eagerWait      = 10 * time.Millisecond
 	eagerWaitShort = 100 * time.Microsecond
 )
@@ -32,6 +31,7 @@ type loop struct {
 	ep    int32
 	bell  int32 // an eventfd that ends the wait
 	ended chan struct{}
+	parking
 
 	events  [maxEvents]unix.EpollEvent
 	event   unix.EpollEvent
@@ -91,7 +91,13 @@ func newLoop() (*loop, error) {
 		unix.Close(ep)
 		return nil, err
 	}
-	l := &loop{ep: int32(ep), bell: int32(bell), spare: -1, paced: pacesHere(), ended: make(chan struct{})}
+	place, err := newParking()
+	if err != nil {
+		unix.Close(ep)
+		unix.Close(bell)
+		return nil, err
+	}
+	l := &loop{parking: place, ep: int32(ep), bell: int32(bell), spare: -1, paced: pacesHere(), ended: make(chan struct{})}
 	// Edge-triggered, so that it need not be read.
 	if errno := l.watch(l.bell, bellID, 0, unix.EPOLLIN|edge); errno != 0 {
 		l.free()
@@ -101,6 +107,7 @@ func newLoop() (*loop, error) {
 }
 
 func (l *loop) free() {
+	l.door.Close()
 	closeFD(l.ep)
 	closeFD(l.bell)
 	if l.spare >= 0 {
@@ -232,25 +239,36 @@ func (l *loop) await() int {
 	switch {
 	case errno == unix.EINTR:
 		return 0
-	case errno != 0: // a sandbox without epoll_pwait2
-		n = 0
-	case n > 0 || l.hasMore():
+	case errno == 0 && (n > 0 || l.hasMore()):
 		return n
 	}
 	l.now = 0
-	begun, until := l.clock(), -1
-	if len(l.timers) > 0 {
-		until = int(max(l.timers[0].when-begun+int64(time.Millisecond)-1, 0) / int64(time.Millisecond))
+	begun, patience := l.clock(), eagerWaitShort
+	if errno == 0 && runtime.GOMAXPROCS(0) > int(running.Load()) {
+		patience = eagerWait
+		n = l.park()
+	} else {
+		n = l.block()
 	}
-	n, err := unix.EpollWait(int(l.ep), l.events[:], until)
 	l.now = 0
-	l.eager = eagerWaitShort
-	if runtime.GOMAXPROCS(0) > int(running.Load()) {
-		l.eager = eagerWait
-	}
-	if err != nil || l.clock()-begun >= int64(l.eager) {
+	switch {
+	case l.clock()-begun < int64(patience):
+		l.eager = patience
+	case patience == eagerWait:
+		l.eager = eagerWaitShort // for an answer that comes at once
+	default:
 		l.eager = 0
 	}
+	return n
+}
+
+// block waits for events, or a timer, in an ordinary system call.
+func (l *loop) block() int {
+	until := -1
+	if len(l.timers) > 0 {
+		until = int(max(l.timers[0].when-l.clock()+int64(time.Millisecond)-1, 0) / int64(time.Millisecond))
+	}
+	n, _ := unix.EpollWait(int(l.ep), l.events[:], until)
 	return max(n, 0)
 }
 
