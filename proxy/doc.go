@@ -18,13 +18,14 @@
 //
 // # How it works
 //
-// A few event loops share the connections of all proxies of a process, each with an epoll instance of its own,
-// over raw non-blocking sockets. A connection costs a few hundred bytes and, while
-// it is idle, nothing else: no goroutine, timer or buffer. Small messages are read
-// and written at once, through a buffer that a loop's connections share; bulk is
-// spliced, through pipes that are lent for as long as there is some. System calls
-// that cannot block bypass Go's scheduler; a loop that has nothing to do for a few
-// milliseconds waits as an ordinary goroutine.
+// A few event loops share the connections of all proxies of a process, each with
+// an epoll instance of its own, over raw non-blocking sockets. A connection costs
+// a few hundred bytes and, while it is idle, nothing else: no goroutine, timer or
+// buffer. Small messages are read and written at once, through a buffer that a
+// loop's connections share; bulk is spliced, through pipes that are lent for as
+// long as there is some. System calls that cannot block bypass Go's scheduler; a
+// loop that has nothing to do for a few milliseconds waits as an ordinary
+// goroutine.
 //
 // While it is busy, a loop takes the place of a running goroutine (one of
 // runtime.GOMAXPROCS), also for the few milliseconds that it waits for more. By
