@@ -158,7 +158,7 @@ func (s *Store) Remove(ctx context.Context, name string, force bool) error {
 	if err := os.RemoveAll(p.state); err != nil {
 		return fmt.Errorf("remove pod %s: %w", name, err)
 	}
-	if err := s.sweepImages(); err != nil {
+	if err := errors.Join(s.sweepImages(), s.clearServices()); err != nil {
 		return fmt.Errorf("remove pod %s: %w", name, err)
 	}
 	return nil

@@ -140,6 +140,13 @@ func (h *hub) notice(pod string) {
 	h.update(change{pods: []string{pod}})
 }
 
+// leads tells whether a service leads to a pod.
+func (h *hub) leads(pod string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.catalog.leading([]string{pod})) > 0
+}
+
 // update brings everything in line with the catalog. mu is held.
 func (h *hub) update(what change) {
 	names := what.services

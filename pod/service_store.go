@@ -206,6 +206,20 @@ func (s *Store) lockServices() (*os.File, error) {
 	return f, nil
 }
 
+// clearServices removes what processes that died have left of services.
+func (s *Store) clearServices() error {
+	if _, err := os.Stat(s.servicesDir()); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	lock, err := s.lockServices()
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	s.sweepServices()
+	return nil
+}
+
 // sweepServices removes what processes that died have left. The lock of the
 // services' directory is held.
 func (s *Store) sweepServices() {

@@ -297,19 +297,29 @@ func (s *Supervisor) Stop(grace time.Duration) {
 	if s.killing.Err() != nil {
 		return // it has ended, or is about to
 	}
-	if s.timer != nil {
-		s.timer.Stop()
-	} else {
+	first := s.timer == nil
+	if first {
 		s.leaveServices()
+	} else {
+		s.timer.Stop()
 	}
 	s.timer = time.AfterFunc(grace, s.kill)
 	if s.ports != nil {
 		go s.ports.drain(grace)
 	}
-	s.stop()
+	if first && grace > noticeTime && s.hub.leads(s.place.name) {
+		time.AfterFunc(noticeTime, s.stop)
+	} else {
+		s.stop()
+	}
 	// It is ready no more. The caller may be one who is told of that.
 	go s.update(func(*PodStatus) {})
 }
+
+// noticeTime is how long containers go on before they are told to end, where
+// services lead to the pod: until all know that it is leaving, and what was
+// about to be accepted has been. Without it these connections would be reset.
+const noticeTime = 100 * time.Millisecond
 
 // leaveServices lets services lead no more connections to the pod. mu is held.
 func (s *Supervisor) leaveServices() {
