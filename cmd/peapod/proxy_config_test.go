@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"strings"
 	"testing"
 	"time"
 
@@ -108,32 +107,6 @@ func FuzzProxyConfig(f *testing.F) {
 		var one *strict.Error
 		if !errors.As(err, &errs) && !errors.As(err, &one) {
 			t.Fatalf("%#v", err)
-		}
-	})
-}
-
-func TestReadRequest(t *testing.T) {
-	for text, want := range map[string]string{
-		"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n": "GET /metrics",
-		"HEAD /status?x=1 HTTP/1.0\n\n":            "HEAD /status",
-		"GET /metrics HTTP/1.1\r\n":                "",
-		"GET /metrics\r\n\r\n":                     "",
-		"":                                         "",
-		"GET / HTTP/1.1\r\nX: " + strings.Repeat("x", maxRequest) + "\r\n\r\n": "",
-	} {
-		method, path, err := readRequest(strings.NewReader(text))
-		if got := strings.TrimSpace(method + " " + path); got != want || (err == nil) != (want != "") {
-			t.Errorf("%.40q: %q, %v", text, got, err)
-		}
-	}
-}
-
-func FuzzReadRequest(f *testing.F) {
-	f.Add("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-	f.Fuzz(func(t *testing.T, text string) {
-		_, path, err := readRequest(strings.NewReader(text))
-		if err == nil && strings.ContainsAny(path, " \r\n?") {
-			t.Fatalf("path %q", path)
 		}
 	})
 }
