@@ -143,26 +143,9 @@ func parseWrk(out string) (r wrkResult, err error) {
 
 // measureBulk has a client send to a server as fast as it can.
 func (b *bench) measureBulk(ctx context.Context, p *peer, n int) error {
-	host, port, err := net.SplitHostPort(p.at.bulk)
-	if err != nil {
-		return err
-	}
 	var bits, seconds float64
-	took, err := p.busy(func() error {
-		var err error
-		for range 100 {
-			var out string
-			out, err = output(ctx, "iperf3", "--client", host, "--port", port, "--json", "--parallel", strconv.Itoa(n),
-				"--time", fmt.Sprintf("%.0f", b.turn.Seconds()))
-			if err == nil {
-				bits, seconds, err = parseIperf(out)
-			}
-			// The server may still be about to end the test before.
-			if err == nil || !strings.Contains(err.Error(), "server is busy") {
-				break
-			}
-			time.Sleep(50 * time.Millisecond)
-		}
+	took, err := p.busy(func() (err error) {
+		bits, seconds, err = b.iperf(ctx, p.at.bulk, n)
 		return err
 	})
 	if err != nil {
@@ -177,6 +160,28 @@ func (b *bench) measureBulk(ctx context.Context, p *peer, n int) error {
 		b.sample(byteCPU, p, float64(took)/(bits*seconds/8/1e9))
 	}
 	return nil
+}
+
+// iperf returns how many bits a second have arrived, for how many seconds.
+func (b *bench) iperf(ctx context.Context, addr string, n int) (bits, seconds float64, err error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return 0, 0, err
+	}
+	for range 100 {
+		var out string
+		out, err = output(ctx, "iperf3", "--client", host, "--port", port, "--json", "--parallel", strconv.Itoa(n),
+			"--time", fmt.Sprintf("%.0f", b.turn.Seconds()))
+		if err == nil {
+			bits, seconds, err = parseIperf(out)
+		}
+		// The server may still be about to end the test before.
+		if err == nil || !strings.Contains(err.Error(), "server is busy") {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return bits, seconds, err
 }
 
 // parseIperf returns how many bits have arrived in a second, for how many
