@@ -35,6 +35,7 @@ type request struct {
 	Args    map[string][]string
 	Builtin string
 	Network string
+	Publish []Port
 }
 
 // reply is what it writes to descriptor 4 when the pod runs, or cannot.
@@ -80,7 +81,7 @@ func Detach(ctx context.Context, d *Detached, command ...string) (names, addrs [
 	o := &d.Options
 	err = json.NewEncoder(in[1]).Encode(request{
 		File: d.File, Data: d.Data, Root: o.Store.root(), DataDir: o.Store.dataDir(),
-		Name: o.Name, Env: o.Env, Args: o.Args, Builtin: o.Builtin, Network: o.Network,
+		Name: o.Name, Env: o.Env, Args: o.Args, Builtin: o.Builtin, Network: o.Network, Publish: o.Publish,
 	})
 	in[1].Close()
 	var answer reply
@@ -154,7 +155,7 @@ func startDetached(in io.Reader) (*Group, error) {
 	}
 	return StartManifest(context.Background(), m, &Options{
 		Store: Store{Root: r.Root, Data: r.DataDir}, Name: r.Name, Env: r.Env, Args: r.Args,
-		Builtin: r.Builtin, Network: r.Network, Keep: true, ownLog: true,
+		Builtin: r.Builtin, Network: r.Network, Publish: r.Publish, Keep: true, ownLog: true,
 	})
 }
 

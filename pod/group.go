@@ -95,6 +95,9 @@ func (m *Manifest) runnable(o *Options) ([]*Pod, error) {
 	case len(pods) > 1 && o.Name != "":
 		return nil, fmt.Errorf("name %q: there are %d pods; a name can be given to a single one", o.Name, len(pods))
 	}
+	if len(pods) > 1 && len(o.Publish) > 0 {
+		return nil, fmt.Errorf("published port %d: there are %d pods; write hostPort into the spec of one, or a Service", o.Publish[0].HostPort, len(pods))
+	}
 	for name := range o.Args {
 		if !slices.ContainsFunc(pods, func(p *Pod) bool { return p.container(name) != nil }) {
 			return nil, fmt.Errorf("argument for container %q: there is no such container; there are %s", name, containerNames(pods))

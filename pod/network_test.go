@@ -91,6 +91,28 @@ func TestHostPort(t *testing.T) {
 	}
 }
 
+// A port may be published that the spec does not, or only for the pod.
+func TestPublish(t *testing.T) {
+	s := newStage(t)
+	first, second := freePort(t), freePort(t)
+	a, b := box("a", "serve 127.0.0.1:80; hold"), box("b", "serve 127.0.0.1:81; hold")
+	b.Ports = []Port{{ContainerPort: 81, Protocol: "TCP"}}
+	p := s.pod(a, b)
+	sup, out := s.start(p, func(o *Options) {
+		o.Publish = []Port{{HostPort: first, HostIP: "127.0.0.1", ContainerPort: 80, Protocol: "TCP"}, {HostPort: second, HostIP: "127.0.0.1", ContainerPort: 81, Protocol: "TCP"}}
+	})
+	out.await("a: ready", 1)
+	out.await("b: ready", 1)
+	for _, port := range []int{first, second} {
+		if got := ask(t, local(port), "x "); got != "x bye" {
+			t.Errorf("%d: %q", port, got)
+		}
+	}
+	if got := sup.Pod().Spec.Containers[1].Ports; len(got) != 1 || got[0].HostPort != second || p.Spec.Containers[1].Ports[0].HostPort != 0 {
+		t.Errorf("ports %+v, the caller's %+v", got, p.Spec.Containers[1].Ports)
+	}
+}
+
 // A connection may come before the program listens.
 func TestHostPortEarly(t *testing.T) {
 	s := newStage(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,6 +39,9 @@ type Options struct {
 	// Network is the pod's, in the words of networks.Parse: "none", "host",
 	// "bridge"… "" is none, or the host's where the spec says hostNetwork.
 	Network string
+	// Publish are further host ports. Each is that of the container which has
+	// the containerPort, or of the first container.
+	Publish []Port
 	// Keep leaves the pod registered when it has ended, with its logs and
 	// volumes, until Store.Remove.
 	Keep bool
@@ -94,6 +98,9 @@ func prepare(p *Pod, o *Options) (_ *Pod, _ []*Resolved, err error) {
 	if err := pod.addEnv(o.Env); err != nil {
 		return nil, nil, err
 	}
+	for _, port := range o.Publish {
+		pod.publish(port)
+	}
 	if err := pod.Validate(); err != nil {
 		return nil, nil, err
 	}
@@ -113,6 +120,22 @@ func prepare(p *Pod, o *Options) (_ *Pod, _ []*Resolved, err error) {
 		}
 	}
 	return &pod, resolved, nil
+}
+
+// publish gives a container a host port.
+func (p *Pod) publish(port Port) {
+	for i := range p.Spec.Containers {
+		c := &p.Spec.Containers[i]
+		for j, have := range c.Ports {
+			if have.ContainerPort == port.ContainerPort && have.HostPort == 0 && orTCP(have.Protocol) == "TCP" {
+				c.Ports = slices.Clone(c.Ports)
+				c.Ports[j].HostPort, c.Ports[j].HostIP = port.HostPort, port.HostIP
+				return
+			}
+		}
+	}
+	c := &p.Spec.Containers[0]
+	c.Ports = append(slices.Clone(c.Ports), port)
 }
 
 // containerNames lists the containers for an error.

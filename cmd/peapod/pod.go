@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/peapod/peapod/internal/cli"
@@ -71,6 +73,44 @@ func parseArgs(list []string) (map[string][]string, error) {
 		args[container] = append(args[container], arg)
 	}
 	return args, nil
+}
+
+// parsePublish takes [IP:]PORT:CONTAINERPORT; IPv6 addresses are in brackets.
+func parsePublish(list []string) (ports []pod.Port, err error) {
+	for _, s := range list {
+		bad := fmt.Errorf("--publish %q: give [IP:]PORT:CONTAINERPORT, for instance 8080:80 or 127.0.0.1:8080:80", s)
+		rest, inside, ok := cutLast(strings.TrimSuffix(s, "/tcp"), ":")
+		if !ok {
+			return nil, bad
+		}
+		port := pod.Port{Protocol: "TCP"}
+		ip, host, hasIP := cutLast(rest, ":")
+		if hasIP {
+			addr, err := netip.ParseAddr(strings.Trim(ip, "[]"))
+			if err != nil {
+				return nil, bad
+			}
+			port.HostIP = addr.String()
+		} else {
+			host = rest
+		}
+		if port.HostPort, err = strconv.Atoi(host); err == nil {
+			port.ContainerPort, err = strconv.Atoi(inside)
+		}
+		if err != nil || port.HostPort < 1 || port.HostPort > 65535 || port.ContainerPort < 1 || port.ContainerPort > 65535 {
+			return nil, bad
+		}
+		ports = append(ports, port)
+	}
+	return ports, nil
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return "", s, false
+	}
+	return s[:i], s[i+len(sep):], true
 }
 
 // parseEnv checks NAME=VALUE; NAME alone takes the value from env.

@@ -31,6 +31,7 @@ Example: peapod pod run --name hi --env GREETING=hello examples/hello.json`,
 			{Name: "detach", Short: "d", Usage: "return when it runs"},
 			{Kind: cli.String, Name: "name", Usage: "call the pod `NAME`"},
 			{Kind: cli.String, Name: "network", Usage: "connect the pod to `NETWORK`: none, bridge, auto, host or cni:NAME (default: none)"},
+			{Kind: cli.Strings, Name: "publish", Short: "p", Usage: "forward a host port into the pod: `[IP:]HOST:POD`; may be repeated"},
 			{Kind: cli.Strings, Name: "env", Short: "e", Usage: "set `NAME=VALUE` in all containers; may be repeated"},
 			{Kind: cli.Strings, Name: "arg", Usage: "append an argument: `CONTAINER=ARG`; may be repeated"},
 		},
@@ -52,6 +53,9 @@ func (p *peapod) podRun(c *cli.Context) error {
 	p.log.Debug("run a pod", "spec", file, "name", c.String("name"), "detach", c.Bool("detach"), "root", p.root, "data", p.data)
 	o := pod.Options{Store: *p.store(), Name: c.String("name"), Network: c.String("network")}
 	if o.Args, err = parseArgs(c.Strings("arg")); err != nil {
+		return err
+	}
+	if o.Publish, err = parsePublish(c.Strings("publish")); err != nil {
 		return err
 	}
 	if o.Env, err = parseEnv(c.Strings("env"), os.LookupEnv); err != nil {

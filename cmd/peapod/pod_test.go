@@ -218,3 +218,20 @@ func TestLogFormats(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestParsePublish(t *testing.T) {
+	for in, want := range map[string]pod.Port{
+		"8080:80":           {HostPort: 8080, ContainerPort: 80, Protocol: "TCP"},
+		"127.0.0.1:80:8080": {HostPort: 80, ContainerPort: 8080, HostIP: "127.0.0.1", Protocol: "TCP"},
+		"[::1]:80:8080/tcp": {HostPort: 80, ContainerPort: 8080, HostIP: "::1", Protocol: "TCP"},
+	} {
+		if got, err := parsePublish([]string{in}); err != nil || len(got) != 1 || got[0] != want {
+			t.Errorf("%s: %+v, %v", in, got, err)
+		}
+	}
+	for _, in := range []string{"", "80", "x:80", "80:x", "80:0", "70000:80", "host:80:80", "1.2.3:80:80", "80:80/udp"} {
+		if got, err := parsePublish([]string{in}); err == nil {
+			t.Errorf("%s: %+v", in, got)
+		}
+	}
+}
