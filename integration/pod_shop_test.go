@@ -1,0 +1,295 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/peapod/peapod/internal/testkit"
+	"github.com/peapod/peapod/namespaces"
+	"golang.org/x/sys/unix"
+)
+
+// examples/shop: five pods that find each other by services. Replicas die, are
+// stopped and restarted under load, and the queue forgets what is in it: no order
+// is lost.
+func TestShop(t *testing.T) {
+	begin := time.Now()
+	step := func(what string) { t.Logf("%6.1f s: %s", time.Since(begin).Seconds(), what) }
+	s := runShop(t)
+	step("ready")
+	load := s.load(8)
+	load.sees(100)
+	s.killReplica(load)
+	step("killed")
+	s.replaceReplica(load)
+	step("replaced")
+	s.restartReplicas(load)
+	step("restarted")
+	orders := load.stop()
+	t.Logf("%d orders", len(orders))
+	orders = append(orders, s.forgetfulQueue()...)
+	step("queue back")
+	s.allDone(orders)
+	step("all done")
+
+	peapod(t, append([]string{"pod", "stop"}, s.pods()...)...).ok()
+	peapod(t, append([]string{"pod", "rm"}, s.pods()...)...).ok()
+	for _, name := range s.pods() {
+		nothingOf(t, name)
+	}
+	if left, _ := filepath.Glob(filepath.Join(os.Getenv("PEAPOD_ROOT"), "services", "*")); len(left) > 0 {
+		t.Errorf("services are left: %q", left)
+	}
+}
+
+// shop is examples/shop on a host network of its own.
+type shop struct {
+	t                      testing.TB
+	net                    *os.File
+	dir                    string
+	items                  []map[string]any // of the manifest
+	web, worker, db, queue string           // names of the Deployments
+	address                netip.AddrPort   // of the service web
+}
+
+// runShop starts it, and waits until all of it is ready.
+func runShop(t testing.TB) *shop {
+	t.Helper()
+	s := &shop{t: t, dir: t.TempDir(), web: newName(t), worker: newName(t), db: newName(t), queue: newName(t)}
+	s.manifest()
+	set, err := namespaces.Options{Loopback: true}.New(namespaces.Network)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { set.Close() })
+	s.net = set.File(namespaces.Network)
+	t.Cleanup(func() {
+		for _, name := range s.pods() {
+			if t.Failed() {
+				r := peapod(t, "pod", "logs", "--tail", "20", name)
+				t.Logf("%s:\n%s%s", name, r.stdout, r.stderr)
+			}
+			peapod(t, "pod", "rm", "--force", name).ok()
+		}
+	})
+	s.run("shop.json", map[string]any{"apiVersion": "v1", "kind": "List", "items": s.items})
+	for _, name := range s.pods() {
+		s.awaitReady(name, 0)
+	}
+	ip := peapod(t, "pod", "exec", s.web+"-0", "--", "printenv", "WEB_SERVICE_HOST").ok()
+	s.address = netip.AddrPortFrom(netip.MustParseAddr(ip), 80)
+	b := &buyer{shop: s}
+	if status, _, err := b.ask("GET", "/ready", ""); status != http.StatusOK {
+		t.Fatalf("not ready at the service's address: %d, %v", status, err)
+	}
+	conn, err := namespaces.Dial(testkit.Soon(t), s.net, "tcp", netip.MustParseAddrPort("127.0.0.1:8080"))
+	if err != nil {
+		t.Fatalf("the host port: %v", err)
+	}
+	conn.Close()
+	return s
+}
+
+// manifest reads the example's, gives the deployments names of the test's own,
+// and the shop a directory for what it keeps.
+func (s *shop) manifest() {
+	s.t.Helper()
+	example, err := filepath.Abs("../examples/shop")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(example, "images")); err != nil {
+		if os.Getenv("CI") != "" {
+			s.t.Fatal(err)
+		}
+		s.t.Skip("the images of examples/shop are not there: make examples/shop/images makes them, and .ci/run does")
+	}
+	// The images are there: it makes the data only.
+	build := exec.CommandContext(testkit.Soon(s.t), filepath.Join(example, "build"))
+	build.Env = append(os.Environ(), "SHOP_DATA="+filepath.Join(s.dir, "data"))
+	if out, err := build.CombinedOutput(); err != nil {
+		s.t.Fatalf("%v\n%s", err, out)
+	}
+	text := strings.ReplaceAll(read(s.t, filepath.Join(example, "shop.json")), `"./images/`, `"`+example+"/images/")
+	s.items = decode[struct{ Items []map[string]any }](s.t, text).Items
+	names := map[any]string{"web": s.web, "worker": s.worker, "db": s.db, "queue": s.queue}
+	for _, item := range s.items {
+		if metadata := item["metadata"].(map[string]any); item["kind"] == "Deployment" {
+			metadata["name"] = names[metadata["name"]]
+		}
+	}
+}
+
+// run runs a manifest in the host's network that is the shop's.
+func (s *shop) run(file string, manifest any) {
+	s.t.Helper()
+	path := filepath.Join(s.dir, file)
+	writeJSON(s.t, path, manifest)
+	var r *result
+	err := namespaces.Do(s.net, func() error {
+		r = finish(s.t, command(s.t, "pod", "run", "-d", path))
+		return nil
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r.ok()
+}
+
+func (s *shop) pods() []string {
+	return []string{s.web + "-0", s.web + "-1", s.worker + "-0", s.queue + "-0", s.db + "-0"}
+}
+
+// awaitReady waits until the pod is ready and its container has been started
+// again so often.
+func (s *shop) awaitReady(name string, restarts int) {
+	s.t.Helper()
+	testkit.Until(s.t, func() string {
+		text := peapod(s.t, "pod", "inspect", name).ok()
+		status := decode[struct {
+			Status struct {
+				Conditions        []struct{ Type, Status string }
+				ContainerStatuses []struct{ RestartCount int }
+			}
+		}](s.t, text).Status
+		for _, c := range status.Conditions {
+			if c.Type == "Ready" && c.Status == "True" && status.ContainerStatuses[0].RestartCount >= restarts {
+				return ""
+			}
+		}
+		return fmt.Sprintf("%s is not ready after %d restarts: %s", name, restarts, text)
+	})
+}
+
+// signal sends one to a container's process from outside.
+func (s *shop) signal(container string, sig unix.Signal) {
+	s.t.Helper()
+	if err := unix.Kill(stateOf(s.t, container).Pid, sig); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// killReplica kills one replica's process: what fails is what was in flight
+// there, on a connection that it had or that its socket still took.
+func (s *shop) killReplica(load *load) {
+	s.t.Helper()
+	victim, other := s.web+"-0", s.web+"-1"
+	load.spread(victim, other)
+	before := load.connections(other)
+	gone := s.kill(victim + ".web")
+	s.awaitReady(victim, 1)
+	load.sees(100)
+	for i, n := range load.connections(other) {
+		if before[i] != 0 && n != before[i] {
+			s.t.Errorf("client %d lost its connection to %s, which lives on", i, other)
+		}
+	}
+	for i, list := range load.failures() {
+		for _, f := range list {
+			if f.replica == other || f.begun.After(gone) {
+				s.t.Errorf("client %d, where %s was killed: %v", i, victim, f)
+			}
+		}
+	}
+}
+
+// kill kills a container's process, and tells when that had closed its sockets.
+func (s *shop) kill(container string) (gone time.Time) {
+	s.t.Helper()
+	pid := stateOf(s.t, container).Pid
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil {
+		s.t.Fatal(err)
+	}
+	testkit.Eventually(s.t, "the process has ended", func() bool {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 1000)
+		return n == 1 && err == nil
+	})
+	return time.Now()
+}
+
+// replaceReplica stops the pod of a replica, and runs another one in its place,
+// by a process of its own. Nothing fails.
+func (s *shop) replaceReplica(load *load) {
+	s.t.Helper()
+	name := s.web + "-1"
+	peapod(s.t, "pod", "stop", name).ok()
+	load.sees(50)
+	load.unharmed("pod stop")
+	peapod(s.t, "pod", "rm", name).ok()
+	i := slices.IndexFunc(s.items, func(item map[string]any) bool { return item["kind"] == "Deployment" })
+	template := s.items[i]["spec"].(map[string]any)["template"].(map[string]any)
+	s.run("replica.json", map[string]any{
+		"apiVersion": "v1", "kind": "Pod", "spec": template["spec"],
+		"metadata": map[string]any{"name": name, "labels": template["metadata"].(map[string]any)["labels"]},
+	})
+	s.awaitReady(name, 0)
+	load.spread(s.web+"-0", name) // it gets connections
+	load.unharmed("another pod in its place")
+}
+
+// restartReplicas restarts one replica after the other. Nothing fails.
+func (s *shop) restartReplicas(load *load) {
+	s.t.Helper()
+	for i, name := range []string{s.web + "-0", s.web + "-1"} {
+		peapod(s.t, "pod", "exec", name, "--", "sh", "-c", "kill 1").ok()
+		s.awaitReady(name, 2-i) // the first has been killed before
+		load.sees(50)
+		load.unharmed("the restart of " + name)
+	}
+}
+
+// forgetfulQueue has the queue lose orders that no worker has seen.
+func (s *shop) forgetfulQueue() (orders []string) {
+	s.t.Helper()
+	s.signal(s.worker+"-0.worker", unix.SIGSTOP)
+	b := &buyer{shop: s}
+	for range 5 {
+		if !b.order() {
+			s.t.Fatal(b.failed)
+		}
+	}
+	s.kill(s.queue + "-0.redis")
+	s.awaitReady(s.queue+"-0", 1)
+	s.signal(s.worker+"-0.worker", unix.SIGCONT)
+	s.awaitReady(s.web+"-0", 0)
+	return b.orders
+}
+
+// allDone waits until each order is done, and looks at its invoice.
+func (s *shop) allDone(orders []string) {
+	s.t.Helper()
+	b := &buyer{shop: s, keep: true}
+	defer b.leave()
+	for _, id := range orders {
+		testkit.Until(s.t, func() string {
+			status, text, err := b.ask("GET", "/invoices/"+id, "")
+			if status == http.StatusOK && strings.Contains(text, "Invoice "+id) && strings.Contains(text, "Total 5.50") {
+				return ""
+			}
+			return fmt.Sprintf("order %s is lost: %d %s, %v", id, status, text, err)
+		})
+	}
+	if made, _ := filepath.Glob(filepath.Join(s.dir, "data/invoices/*.txt")); len(made) < len(orders) {
+		s.t.Errorf("%d invoices for %d orders", len(made), len(orders))
+	}
+}
+
+// dial connects to the service web.
+func (s *shop) dial(ctx context.Context) (net.Conn, error) {
+	return namespaces.Dial(ctx, s.net, "tcp", s.address)
+}
