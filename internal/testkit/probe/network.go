@@ -43,14 +43,28 @@ func ask(args []string) (string, error) {
 
 // listen answers each connection with args[1].
 func listen(args []string) (string, error) {
-	l, err := net.Listen("tcp", args[0])
+	return answer(args[0], func(net.Conn) string { return args[1] })
+}
+
+// peers tells each client its address, and those of this host their IP only.
+func peers(args []string) (string, error) {
+	return answer(args[0], func(c net.Conn) string {
+		if a, ok := c.RemoteAddr().(*net.TCPAddr); ok && a.IP.IsLoopback() {
+			return a.IP.String()
+		}
+		return c.RemoteAddr().String()
+	})
+}
+
+func answer(addr string, say func(net.Conn) string) (string, error) {
+	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return "", err
 	}
 	go func() {
 		for {
 			if c, err := l.Accept(); err == nil {
-				fmt.Fprint(c, args[1])
+				fmt.Fprint(c, say(c))
 				c.Close()
 			}
 		}
@@ -104,27 +118,4 @@ func web(args []string) (string, error) {
 		}
 	}()
 	return "serving", nil
-}
-
-// peers tells each client its address, and that of this host its IP only.
-func peers(args []string) (string, error) {
-	l, err := net.Listen("tcp", args[0])
-	if err != nil {
-		return "", err
-	}
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			who := c.RemoteAddr().String()
-			if a := c.RemoteAddr().(*net.TCPAddr); a.IP.IsLoopback() {
-				who = a.IP.String()
-			}
-			fmt.Fprint(c, who)
-			c.Close()
-		}
-	}()
-	return "listening", nil
 }
