@@ -1,6 +1,9 @@
 package proxy
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 // begun is called when a session begins.
 func (p *Proxy) begun(s *session) {
@@ -16,10 +19,7 @@ func (p *Proxy) ended(s *session, err error) {
 	in, out := s.backend.n, s.client.n
 	p.bytesIn.Add(in)
 	p.bytesOut.Add(out)
-	if m := s.member; m != nil {
-		m.in.Add(in)
-		m.out.Add(out)
-	}
+	s.note()
 	p.active.Add(-1)
 	if err != nil {
 		p.failed.Add(1)
@@ -36,6 +36,40 @@ func (p *Proxy) ended(s *session, err error) {
 	if p.OnClose != nil {
 		p.OnClose(c)
 	}
+}
+
+// note adds to the member's counters what they do not have yet.
+func (s *session) note() {
+	if m := s.member; m != nil {
+		m.in.Add(s.backend.n - s.backend.noted)
+		m.out.Add(s.client.n - s.client.noted)
+		s.backend.noted, s.client.noted = s.backend.n, s.client.n
+	}
+}
+
+// Settle brings EndpointStats.In and Out up to date with the connections that
+// are open; otherwise they have those that are gone. The loops do it between two
+// rounds of forwarding: nothing is counted more often on the way of a byte.
+func (p *Proxy) Settle() {
+	p.mu.Lock()
+	loops := p.loops
+	p.mu.Unlock()
+	var done sync.WaitGroup
+	for _, l := range loops {
+		done.Add(1)
+		note := func(l *loop) {
+			defer done.Done()
+			l.sessions.all(func(s *session) {
+				if s.front.proxy == p {
+					s.note()
+				}
+			})
+		}
+		if !l.call(note) {
+			done.Done()
+		}
+	}
+	done.Wait()
 }
 
 func (s *session) describe() Connection {

@@ -26,8 +26,9 @@ type EndpointStats struct {
 	Active int    // connections, those that are being made included
 	Total  uint64 // times that it was chosen
 	Failed uint64 // of these, connections that could not be made
-	In     int64  // bytes to the endpoint
-	Out    int64  // bytes from the endpoint
+	// In and Out are bytes to and from the endpoint: of UDP at once, of TCP
+	// when a connection ends, or at Proxy.Settle.
+	In, Out int64
 	// Latency is how long it took to connect. It goes on counting; nil
 	// before the first connection.
 	Latency *Histogram

@@ -60,6 +60,7 @@ type end struct {
 	held       []byte // read from the other end; this one has taken held[:sent]
 	pipe       *pipe  // the same, of splicing
 	n          int64  // bytes written
+	noted      int64  // of n, those that the member has counted
 }
 
 // both is what a session's sockets are watched for.
