@@ -244,7 +244,7 @@ func (s *stage) refuse(p *Pod, words ...string) error {
 // nothingLeft checks that no trace of the stage's pods is left.
 func (s *stage) nothingLeft() {
 	s.t.Helper()
-	for _, dir := range []string{"run/pods", "run/containers", "data/pods"} {
+	for _, dir := range []string{"run/pods", "run/containers", "run/services", "run/hubs", "data/pods"} {
 		entries, _ := os.ReadDir(s.path(dir))
 		for _, e := range entries {
 			s.t.Errorf("%s/%s is left", dir, e.Name())

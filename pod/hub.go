@@ -31,6 +31,7 @@ type hub struct {
 	services map[string]*hubService
 	spaces   map[string]*space // by the pod's name; "" is the host's
 	reaches  map[string]*reach // by the pod's name
+	traffic  *trafficServer    // nil before the first service
 }
 
 // connectionOptions are those that a proxy has for all of its connections.
@@ -103,8 +104,12 @@ func (h *hub) leave() {
 	}
 	h.catalog.close()
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	h.closed = true
+	traffic := h.traffic
+	h.mu.Unlock()
+	traffic.close() // who asks may wait for mu
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for _, sp := range h.spaces {
 		sp.close()
 	}
@@ -168,6 +173,7 @@ func (h *hub) update(what change) {
 		h.sweepReaches()
 	}
 	h.updateNames()
+	h.offerTraffic()
 }
 
 func (h *hub) updateService(name string) {

@@ -208,6 +208,7 @@ func (s *Store) lockServices() (*os.File, error) {
 
 // clearServices removes what processes that died have left of services.
 func (s *Store) clearServices() error {
+	s.sweepSockets()
 	if _, err := os.Stat(s.servicesDir()); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
