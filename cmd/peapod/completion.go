@@ -18,7 +18,7 @@ func (p *peapod) completionCommand() *cli.Command {
 		Name:      "completion",
 		Usage:     "print a script that completes commands in a shell",
 		ArgsUsage: "bash|zsh|fish",
-		Description: `Commands, options, container ids and the names of pods are completed.
+		Description: `Commands, options, container ids, names of pods and of services are completed.
 
 Example: source <(peapod completion bash)`,
 		Action: func(c *cli.Context) error {
@@ -78,16 +78,20 @@ func (p *peapod) arguments(c *cli.Context) []string {
 		return p.registered("containers")
 	case strings.HasPrefix(argument, "POD"):
 		return p.registered("pods")
+	case strings.HasPrefix(strings.TrimPrefix(argument, "["), "SERVICE"):
+		return p.registered("services")
 	}
 	return nil
 }
 
-// registered lists the containers or pods by the names of their directories:
+// registered lists containers, pods or services by the names of their directories:
 // nobody else can read more of them.
 func (p *peapod) registered(kind string) (names []string) {
 	entries, _ := os.ReadDir(filepath.Join(p.root, kind))
 	for _, e := range entries {
-		names = append(names, e.Name())
+		if !strings.HasPrefix(e.Name(), ".") { // about to come or to go
+			names = append(names, e.Name())
+		}
 	}
 	return names
 }

@@ -36,6 +36,14 @@ func TestUnknownNames(t *testing.T) {
 		"version":                 `there is no command "version": did you mean --version? (peapod --help lists them)`,
 		"pod list":                `there is no command "pod list": did you mean ps? (peapod pod --help lists them)`,
 		"pod delete x":            `there is no command "pod delete": did you mean rm? (peapod pod --help lists them)`,
+		"svc ls":                  `there is no command "svc": did you mean service? (peapod --help lists them)`,
+		"service get":             `there is no command "service get": did you mean ls? (peapod service --help lists them)`,
+		"service ls -o yaml":      `--output "yaml": give table, wide or json`,
+		"service inspect -o x y":  `--output "x": give json or text`,
+		"service top -o x":        `--output "x": give table or json`,
+		"service top -i 0":        `--interval 0: give 0.1 to 3600 seconds`,
+		"service top -i NaN":      `--interval NaN: give 0.1 to 3600 seconds`,
+		"service inspect":         `service inspect: an argument is missing; usage: peapod service inspect [options] SERVICE...`,
 		"pod ps x":                `pod ps takes no argument, got "x"`,
 		"pod exec x":              `pod exec: an argument is missing; usage: peapod pod exec [options] POD [--] COMMAND [ARGUMENT...]`,
 		"run -- -d":               `container id "-d": must not begin with -`,
@@ -54,11 +62,11 @@ func TestUnknownNames(t *testing.T) {
 func TestComplete(t *testing.T) {
 	root := t.TempDir()
 	t.Setenv("PEAPOD_ROOT", root)
-	makeDirs(t, root, "containers/web1", "containers/web2", "containers/db", "pods/hello")
+	makeDirs(t, root, "containers/web1", "containers/web2", "containers/db", "pods/hello", "services/web", "services/.db")
 	other := t.TempDir()
 	makeDirs(t, other, "containers/elsewhere")
 	for in, want := range map[string]string{
-		"":                           "completion create delete exec kill list plan pod proxy ps run spec start state",
+		"":                           "completion create delete exec kill list plan pod proxy ps run service spec start state",
 		"st":                         "start state",
 		"--ro":                       "--root",
 		"--root ":                    "",
@@ -81,6 +89,9 @@ func TestComplete(t *testing.T) {
 		"pod stop hello ":            "",
 		"pod run ":                   "",
 		"pod exec h":                 "hello",
+		"service ":                   "inspect ls metrics top",
+		"service top ":               "web",
+		"service inspect w":          "web",
 		"nope ":                      "",
 		"completion ":                "bash fish zsh",
 		"completion z":               "zsh",

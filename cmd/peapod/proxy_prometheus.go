@@ -10,7 +10,7 @@ import (
 
 // prometheus writes the status in Prometheus' text format, 0.0.4.
 func (s *proxyStatus) prometheus(w io.Writer) {
-	p := &prometheus{w}
+	p := &prometheus{w, metricPrefix}
 	each := func(name, kind, help string, value func(*serviceStatus) any) {
 		p.head(name, kind, help)
 		for i := range s.Services {
@@ -70,14 +70,17 @@ func (s *proxyStatus) eachBackend(f func(labels string, b *backendStatus)) {
 const metricPrefix = "peapod_proxy_"
 
 // prometheus writes samples.
-type prometheus struct{ io.Writer }
+type prometheus struct {
+	io.Writer
+	prefix string // of all names
+}
 
 func (p *prometheus) head(name, kind, help string) {
-	fmt.Fprintf(p, "# HELP %s%s %s\n# TYPE %[1]s%[2]s %[4]s\n", metricPrefix, name, help, kind)
+	fmt.Fprintf(p, "# HELP %s%s %s\n# TYPE %[1]s%[2]s %[4]s\n", p.prefix, name, help, kind)
 }
 
 func (p *prometheus) sample(name, labels string, value any) {
-	fmt.Fprintf(p, "%s%s{%s} %v\n", metricPrefix, name, labels, value)
+	fmt.Fprintf(p, "%s%s{%s} %v\n", p.prefix, name, labels, value)
 }
 
 // label quotes the value of a label.
