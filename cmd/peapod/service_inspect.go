@@ -92,6 +92,11 @@ type optionDetails struct {
 	Queue          int    `json:"queue"`
 	IdleTimeout    string `json:"idleTimeout"`
 	KeepAlive      string `json:"keepAlive"`
+	// AcceptProxyProtocol and SendProxyProtocol are of the PROXY protocol;
+	// the latter is v1, v2 or none.
+	AcceptProxyProtocol bool   `json:"acceptProxyProtocol"`
+	SendProxyProtocol   string `json:"sendProxyProtocol"`
+	Transparent         bool   `json:"transparent"`
 }
 
 func detailsOf(r *pod.ServiceRecord, pods []*pod.Record) (d serviceDetails, err error) {
@@ -113,6 +118,10 @@ func optionsOf(s *pod.Service) (optionDetails, error) {
 	d := optionDetails{
 		Balance: string(o.Balance), Affinity: spanOr(s.Affinity(), "none"), SlowStart: spanOr(o.SlowStart, "none"),
 		MaxConnections: o.MaxConnections, Queue: o.Queue, IdleTimeout: spanOr(o.IdleTimeout, "none"), KeepAlive: spanOr(o.KeepAlive, "15s"),
+		AcceptProxyProtocol: o.AcceptProxyProtocol, SendProxyProtocol: "none", Transparent: o.Transparent,
+	}
+	if o.SendProxyProtocol != 0 {
+		d.SendProxyProtocol = fmt.Sprintf("v%d", o.SendProxyProtocol)
 	}
 	if o.Balance == "" {
 		d.Balance = string(pod.BalanceRandom)
@@ -195,11 +204,21 @@ func (o optionDetails) lines() []string {
 	if o.MaxConnections > 0 {
 		limit = strconv.Itoa(o.MaxConnections)
 	}
-	return []string{
+	list := []string{
 		fmt.Sprintf("balance %s, affinity %s, slow start %s", o.Balance, o.Affinity, o.SlowStart),
 		fmt.Sprintf("connections per endpoint %s, queue %d", limit, o.Queue),
 		fmt.Sprintf("idle timeout %s, keep-alive %s", o.IdleTimeout, o.KeepAlive),
 	}
+	if o.AcceptProxyProtocol {
+		list = append(list, "the PROXY protocol tells who a client is")
+	}
+	if o.SendProxyProtocol != "none" {
+		list = append(list, "endpoints are told by the PROXY protocol "+o.SendProxyProtocol)
+	}
+	if o.Transparent {
+		list = append(list, "endpoints see clients' own addresses")
+	}
+	return list
 }
 
 func writeEndpoints(out io.Writer, list []pod.ServiceEndpoint) error {

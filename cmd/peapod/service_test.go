@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -42,7 +41,7 @@ spec: {clusterIP: None, selector: {app: web}}
 ---
 apiVersion: v1
 kind: Service
-metadata: {name: web, annotations: {peapod.dev/host-port: "http=127.0.0.1:8080", peapod.dev/slow-start: 10m, peapod.dev/max-connections: "5", peapod.dev/queue: "7", peapod.dev/keep-alive: "off"}}
+metadata: {name: web, annotations: {peapod.dev/host-port: "http=127.0.0.1:8080", peapod.dev/slow-start: 10m, peapod.dev/max-connections: "5", peapod.dev/queue: "7", peapod.dev/keep-alive: "off", peapod.dev/accept-proxy-protocol: "true", peapod.dev/send-proxy-protocol: v2}}
 spec:
   type: NodePort
   clusterIP: 127.96.0.1
@@ -239,7 +238,7 @@ func TestScreen(t *testing.T) {
 	}
 	s = &screen{w: &b, colour: true, size: s.size}
 	b.Reset()
-	if s.draw([]string{"head", "row"}); b.String() != fmt.Sprintf("\r\x1b[1mhead\x1b[0m\x1b[K\n\rrow\x1b[K\n\x1b[J") {
+	if s.draw([]string{"head", "row"}); b.String() != "\r\x1b[1mhead\x1b[0m\x1b[K\n\rrow\x1b[K\n\x1b[J" {
 		t.Errorf("%q", b.String())
 	}
 }
