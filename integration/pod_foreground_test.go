@@ -91,6 +91,27 @@ func TestPodStopWaits(t *testing.T) {
 	}
 }
 
+// Several pods are stopped at the same time: one that takes long keeps none of the
+// others waiting, nor does one that is not there.
+func TestPodStopTogether(t *testing.T) {
+	slow, path := podSpec(t, probing("wait"))
+	peapod(t, "pod", "run", "-d", path).ok()
+	quick, path := podSpec(t, probing("wait"))
+	peapod(t, "pod", "run", "-d", path).ok()
+	peapod(t, "kill", slow+".a", "STOP").ok()
+	none := testkit.Mark + "none"
+	stop := begin(t, command(t, "pod", "stop", none, slow, quick))
+	peapod(t, "pod", "wait", quick).ok()
+	if status := peapod(t, "pod", "inspect", slow).ok(); !strings.Contains(status, `"phase": "Running"`) {
+		t.Errorf("the slow pod has ended: %s", status)
+	}
+	peapod(t, "pod", "stop", "-t", "0", slow).ok()
+	stop.sees(none)
+	if code := stop.status(); code != 1 {
+		t.Errorf("status %d", code)
+	}
+}
+
 // On a terminal each container has a colour, unless NO_COLOR is set.
 func TestPodColour(t *testing.T) {
 	_, path := podSpec(t, probing("echo", "x"))

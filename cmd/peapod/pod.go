@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/peapod/peapod/internal/cli"
 	"github.com/peapod/peapod/pod"
@@ -142,5 +143,19 @@ func eachPod(c *cli.Context, f func(name string) error) error {
 	for _, name := range c.Args() {
 		errs = append(errs, f(name))
 	}
+	return podError(errors.Join(errs...))
+}
+
+// eachPodTogether calls f with all arguments side by side.
+func eachPodTogether(c *cli.Context, f func(name string) error) error {
+	if err := c.NeedArgs(1, -1); err != nil {
+		return err
+	}
+	errs := make([]error, len(c.Args()))
+	var group sync.WaitGroup
+	for i, name := range c.Args() {
+		group.Go(func() { errs[i] = f(name) })
+	}
+	group.Wait()
 	return podError(errors.Join(errs...))
 }

@@ -16,8 +16,8 @@ func (p *peapod) podStopCommand() *cli.Command {
 		ArgsUsage: "POD...",
 		Description: `The containers get SIGTERM, and SIGKILL after a while. The pods stay in the
 list until they are removed. What containers end with once they are being
-stopped is no failure: a pod that did well until then has the exit status 0.
-One that has ended already stays as it is.
+stopped is no failure: a pod that did well until then has the exit status 0. Several
+pods are stopped at the same time. One that has ended already stays as it is.
 
 Example: peapod pod stop -t 5 hello`,
 		Flags: []cli.Flag{
@@ -35,7 +35,7 @@ func (p *peapod) podStop(c *cli.Context) error {
 		}
 		grace = time.Duration(seconds * float64(time.Second))
 	}
-	return eachPod(c, func(name string) error {
+	return eachPodTogether(c, func(name string) error {
 		defer p.explainWait(name, grace)()
 		p.log.Debug("stop a pod", "pod", name, "seconds", c.Float("time"))
 		err := p.store().Stop(c.Context, name, grace)
