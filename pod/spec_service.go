@@ -47,7 +47,7 @@ type ServiceSpec struct {
 	// the service's name.
 	Selector map[string]string `json:"selector,omitempty"`
 	Ports    []ServicePort     `json:"ports,omitempty"`
-	// ClusterIP is an IPv4 address, HeadlessIP, or "": one is chosen.
+	// ClusterIP is an address of 127.96.0.0/16, HeadlessIP, or "": one is chosen.
 	// ClusterIPs, if given, has the same one.
 	ClusterIP  string   `json:"clusterIP,omitempty"`
 	ClusterIPs []string `json:"clusterIPs,omitempty"`

@@ -189,8 +189,8 @@ func (ps *problems) clusterIP(s *ServiceSpec) {
 			ps.addf("spec.clusterIP", "%q is not an IP address; use one, None, or leave it out for one that is free", s.ClusterIP)
 		case !addr.Is4():
 			ps.addf("spec.clusterIP", "%s: not supported yet: services have IPv4 addresses; leave it out for one that is free", s.ClusterIP)
-		case addr.IsUnspecified() || addr.IsMulticast() || addr.IsLinkLocalUnicast() || addr == netip.AddrFrom4([4]byte{127, 0, 0, 1}):
-			ps.addf("spec.clusterIP", "%s cannot be the address of a service; leave it out for one that is free", s.ClusterIP)
+		case !serviceRange.Contains(addr):
+			ps.addf("spec.clusterIP", "%s is not one of %s, which all network namespaces have; leave it out for one that is free", s.ClusterIP, serviceRange)
 		}
 	}
 	switch {
