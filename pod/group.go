@@ -59,6 +59,11 @@ func StartManifest(ctx context.Context, m *Manifest, o *Options) (*Group, error)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+	if options.grouped {
+		if err := o.Store.vacant(pods); err != nil {
+			return nil, err
+		}
+	}
 	g := &Group{done: make(chan struct{})}
 	if g.services, err = o.Store.serve(m.Services, m.Endpoints); err != nil {
 		return nil, err
@@ -104,6 +109,33 @@ func (m *Manifest) runnable(o *Options) ([]*Pod, error) {
 		}
 	}
 	return pods, nil
+}
+
+// vacant tells which of several pods there are already: all of them, where a start
+// would tell of one.
+func (s *Store) vacant(pods []*Pod) error {
+	var names []string
+	force := ""
+	for _, pod := range pods {
+		p, err := s.place(pod.Metadata.Name)
+		if err != nil {
+			return err
+		}
+		if _, err := os.Stat(p.state); err != nil {
+			continue
+		}
+		names = append(names, p.name)
+		if running, err := p.supervised(); err != nil {
+			return fmt.Errorf("pod %s: %w", p.name, err)
+		} else if running {
+			force = "-f "
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %s: remove what is there (peapod pod rm %s%s), or choose another name in the file",
+		ErrExist, strings.Join(names, ", "), force, strings.Join(names, " "))
 }
 
 // containerNames lists the containers of all pods for an error.

@@ -3,6 +3,7 @@ package pod
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -282,5 +283,32 @@ func TestGroupEndsOneByOne(t *testing.T) {
 	await(t, g.Done(), "the group")
 	if result := g.Wait(); result != (GroupResult{}) {
 		t.Errorf("%+v", result)
+	}
+}
+
+// Of pods that are there already all are told at once.
+func TestGroupExists(t *testing.T) {
+	s := newStage(t)
+	m := s.manifest(2, s.pod(box("a", "hold")))
+	g, _ := s.group(m, func(o *Options) { o.Keep = true })
+	names := g.Names()
+	refused := func(want string) {
+		t.Helper()
+		if _, err := StartManifest(t.Context(), m, &Options{Store: s.store}); !errors.Is(err, ErrExist) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	refused(strings.Join(names, ", ") + ": remove what is there (peapod pod rm -f " + strings.Join(names, " ") + ")")
+	if err := s.store.Stop(testkit.Soon(t), names[0], 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.store.Remove(testkit.Soon(t), names[0], false); err != nil {
+		t.Fatal(err)
+	}
+	g.Stop(0)
+	g.Wait()
+	refused(": " + names[1] + ": remove what is there (peapod pod rm " + names[1] + ")")
+	if err := s.store.Remove(testkit.Soon(t), names[1], false); err != nil {
+		t.Fatal(err)
 	}
 }
