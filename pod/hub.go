@@ -31,7 +31,10 @@ type hub struct {
 	services map[string]*hubService
 	spaces   map[string]*space // by the pod's name; "" is the host's
 	reaches  map[string]*reach // by the pod's name
-	traffic  *trafficServer    // nil before the first service
+
+	offered  bool           // the counters; guarded by mu
+	offering sync.WaitGroup // until traffic is there
+	traffic  *trafficServer // or nil
 }
 
 // connectionOptions are those that a proxy has for all of its connections.
@@ -105,9 +108,9 @@ func (h *hub) leave() {
 	h.catalog.close()
 	h.mu.Lock()
 	h.closed = true
-	traffic := h.traffic
 	h.mu.Unlock()
-	traffic.close() // who asks may wait for mu
+	h.offering.Wait()
+	h.traffic.close() // who asks may wait for mu
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, sp := range h.spaces {

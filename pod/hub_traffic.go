@@ -9,16 +9,19 @@ import (
 	"github.com/peapod/peapod/proxy"
 )
 
-// offerTraffic has others ask for the counters, once there is a service. mu is
-// held.
+// offerTraffic has others ask for the counters, once there is a service. No pod
+// waits for that. mu is held.
 func (h *hub) offerTraffic() {
-	if h.traffic != nil || len(h.services) == 0 {
+	if h.offered || len(h.services) == 0 {
 		return
 	}
-	var err error
-	if h.traffic, err = h.store.serveTraffic(h.countTraffic); err != nil {
-		h.store.log().Warn("peapod service top will miss what this process forwards", "error", err)
-	}
+	h.offered = true
+	h.offering.Go(func() {
+		var err error
+		if h.traffic, err = h.store.serveTraffic(h.countTraffic); err != nil {
+			h.store.log().Warn("peapod service top will miss what this process forwards", "error", err)
+		}
+	})
 }
 
 // countTraffic returns the counters at this moment.

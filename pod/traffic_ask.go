@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/peapod/peapod/internal/proc"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -68,7 +69,7 @@ func (s *Store) Traffic(ctx context.Context, services ...string) ([]ProcessTraff
 	return list, errors.Join(errs...)
 }
 
-// ask returns nil for a process that has ended, or is about to.
+// ask returns nil for a process that has ended or is about to, or has only begun.
 func (s *Store) ask(ctx context.Context, id proc.ID, name string, services []string) (*ProcessTraffic, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -82,6 +83,9 @@ func (s *Store) ask(ctx context.Context, id proc.ID, name string, services []str
 		defer c.Close()
 		defer context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })()
 		t, err = converse(c, services)
+	}
+	if errors.Is(err, unix.ECONNREFUSED) {
+		return nil, nil // it is about to listen, or does no more
 	}
 	if _, gone := os.Stat(filepath.Join(s.hubsDir(), name)); err != nil && (gone != nil || !id.Alive()) {
 		return nil, nil

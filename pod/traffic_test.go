@@ -21,6 +21,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// awaitSockets waits until so many processes can be asked.
+func (s *stage) awaitSockets(n int) {
+	s.t.Helper()
+	testkit.Eventually(s.t, fmt.Sprintf("%d processes have a socket", n), func() bool { return len(s.sockets()) == n })
+}
+
 // traffic is what all processes have forwarded, by endpoint, "service/name".
 func (s *stage) traffic(services ...string) map[string]EndpointTraffic {
 	s.t.Helper()
@@ -110,6 +116,7 @@ func TestTrafficOfFailures(t *testing.T) {
 	s := newStage(t)
 	address := s.services(fmt.Sprintf(`{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "db"}, "spec": {"ports": [{"port": 5432}]}}
 {"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "db"}, "subsets": [{"addresses": [{"ip": "127.0.0.1"}], "ports": [{"port": %d}]}]}`, freePort(t)))[0].Service.Spec.ClusterIP + ":5432"
+	s.awaitSockets(1)
 	c := dial(t, address)
 	io.Copy(io.Discard, c)
 	var got EndpointTraffic
@@ -120,11 +127,31 @@ func TestTrafficOfFailures(t *testing.T) {
 	}
 }
 
+// Clients that wait for a pod are counted.
+func TestTrafficOfTheQueue(t *testing.T) {
+	s := newStage(t)
+	address := s.services(`{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "annotations": {"peapod.dev/max-connections": "1", "peapod.dev/queue": "9"}},
+ "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": "http"}]}}`)[0].Service.Spec.ClusterIP + ":80"
+	_, out := s.start(s.serve("web", 80))
+	out.await("a: ready", 1)
+	for range 4 {
+		dial(t, address)
+	}
+	testkit.Until(t, func() string {
+		list, err := s.store.Traffic(testkit.Soon(t), "web")
+		if all := MergeTraffic(list); err != nil || len(all) != 1 || all[0].Waiting != 3 || len(all[0].Endpoints) != 1 || all[0].Endpoints[0].Active != 1 {
+			return fmt.Sprintf("%+v, %v", all, err)
+		}
+		return ""
+	})
+}
+
 // Datagrams are counted as connections are.
 func TestTrafficOfUDP(t *testing.T) {
 	s := newStage(t)
 	address := s.services(fmt.Sprintf(`{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "dns"}, "spec": {"ports": [{"port": 53, "protocol": "UDP"}]}}
 {"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "dns"}, "subsets": [{"addresses": [{"ip": "127.0.0.1"}], "ports": [{"port": %d, "protocol": "UDP"}]}]}`, echoUDP(t, "udp")))[0].Service.Spec.ClusterIP + ":53"
+	s.awaitSockets(1)
 	askUDP(t, address, "question")
 	for name, e := range s.traffic() {
 		if e.In != 8 || e.Out != 12 || e.Total != 1 || e.Active != 1 {
@@ -139,9 +166,8 @@ func TestTrafficOfUDP(t *testing.T) {
 // way.
 func TestTrafficForMany(t *testing.T) {
 	s := newStage(t)
-	if s.services(simpleService("web")); len(s.sockets()) != 1 {
-		t.Fatalf("sockets %q", s.sockets())
-	}
+	s.services(simpleService("web"))
+	s.awaitSockets(1)
 	talk := func(line string) (answer string) {
 		c := s.dialHub()
 		defer c.Close()
@@ -174,13 +200,15 @@ func TestTrafficForMany(t *testing.T) {
 // dialHub connects to this process's socket.
 func (s *stage) dialHub() (c net.Conn) {
 	s.t.Helper()
-	err := inDir(s.store.hubsDir(), s.sockets()[0], func(path string) (err error) {
-		c, err = net.Dial("unix", path)
-		return err
+	testkit.Until(s.t, func() string {
+		if err := inDir(s.store.hubsDir(), s.sockets()[0], func(path string) (err error) {
+			c, err = net.Dial("unix", path)
+			return err
+		}); err != nil {
+			return err.Error()
+		}
+		return ""
 	})
-	if err != nil {
-		s.t.Fatal(err)
-	}
 	c.SetDeadline(time.Now().Add(testkit.Patience))
 	return c
 }
@@ -202,8 +230,14 @@ func TestTrafficSocketGoes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.awaitSockets(1)
 	silent := s.dialHub()
 	defer silent.Close()
+	v.end()
+	// One that goes at once, too.
+	if v, err = s.store.serve(m.Services, nil); err != nil {
+		t.Fatal(err)
+	}
 	v.end()
 }
 
@@ -216,7 +250,7 @@ func TestTrafficOfTheDead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	testkit.Eventually(t, "both have a socket", func() bool { return len(s.sockets()) == 2 })
+	s.awaitSockets(2)
 	pid := s.get(name).Supervisor.PID
 	if err := unix.Kill(pid, unix.SIGSTOP); err != nil {
 		t.Fatal(err)
@@ -246,8 +280,9 @@ func TestRemoveWithServices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.store.GetService("web"); err != nil || len(s.sockets()) != 1 {
-		t.Fatalf("%v, %q", err, s.sockets())
+	s.awaitSockets(1)
+	if _, err := s.store.GetService("web"); err != nil {
+		t.Fatal(err)
 	}
 	supervisor, err := proc.Find(s.get(name).Supervisor.PID)
 	if err != nil {
