@@ -148,7 +148,7 @@ type buyer struct {
 	r           *bufio.Reader
 	connections int
 	replica     string    // that the connection leads to; "" before it has answered
-	begun       time.Time // the last request
+	dialled     time.Time // before there was the connection
 	orders      []string
 	failed      []*failure
 }
@@ -157,7 +157,7 @@ type buyer struct {
 type failure struct {
 	request string
 	replica string // that the connection led to; "" where it had not answered yet
-	begun   time.Time
+	dialled time.Time
 	err     error
 }
 
@@ -191,7 +191,7 @@ func (b *buyer) note(request string, status, want int, text string, err error) b
 		err = fmt.Errorf("status %d, %s", status, text)
 	}
 	if err != nil {
-		b.failed = append(b.failed, &failure{request, b.replica, b.begun, err})
+		b.failed = append(b.failed, &failure{request, b.replica, b.dialled, err})
 	}
 	return err == nil
 }
@@ -200,9 +200,8 @@ func (b *buyer) note(request string, status, want int, text string, err error) b
 func (b *buyer) ask(method, path, body string) (status int, text string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	defer cancel()
-	b.begun = time.Now()
 	if b.conn == nil {
-		b.replica = ""
+		b.replica, b.dialled = "", time.Now()
 		if b.conn, err = b.shop.dial(ctx); err != nil {
 			b.conn = nil
 			return 0, "", err

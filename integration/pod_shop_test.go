@@ -180,7 +180,7 @@ func (s *shop) signal(container string, sig unix.Signal) {
 }
 
 // killReplica kills one replica's process: what fails is what was in flight
-// there, on a connection that it had or that its socket still took.
+// there, on connections that were made before its end.
 func (s *shop) killReplica(load *load) {
 	s.t.Helper()
 	victim, other := s.web+"-0", s.web+"-1"
@@ -196,7 +196,7 @@ func (s *shop) killReplica(load *load) {
 	}
 	for i, list := range load.failures() {
 		for _, f := range list {
-			if f.replica == other || f.begun.After(gone) {
+			if f.replica == other || f.dialled.After(gone) {
 				s.t.Errorf("client %d, where %s was killed: %v", i, victim, f)
 			}
 		}
