@@ -380,3 +380,13 @@ func TestMergeTraffic(t *testing.T) {
 		t.Errorf("%+v", b)
 	}
 }
+
+func FuzzTrafficRequest(f *testing.F) {
+	f.Add([]byte(`{"version": 1, "services": ["web"]}`))
+	f.Add([]byte(`{"version": 1e0}`))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		if r, err := parseTrafficRequest(line); err == nil && r.Version != trafficVersion {
+			t.Fatalf("%q is %+v", line, r)
+		}
+	})
+}
