@@ -25,7 +25,8 @@ import (
 func TestShop(t *testing.T) {
 	begin := time.Now()
 	step := func(what string) { t.Logf("%6.1f s: %s", time.Since(begin).Seconds(), what) }
-	s := runShop(t)
+	s := newShop(t)
+	s.start()
 	step("ready")
 	load := s.load(8)
 	load.sees(100)
@@ -42,14 +43,31 @@ func TestShop(t *testing.T) {
 	s.allDone(orders)
 	step("all done")
 
-	peapod(t, append([]string{"pod", "stop"}, s.pods()...)...).ok()
-	peapod(t, append([]string{"pod", "rm"}, s.pods()...)...).ok()
-	for _, name := range s.pods() {
-		nothingOf(t, name)
+	s.end()
+}
+
+// The first step of taking it apart: PostgreSQL is outside, a server on the host,
+// and found by its name all the same, by what the README writes into the manifest.
+func TestShopOutside(t *testing.T) {
+	s := newShop(t)
+	server := s.take("Deployment", s.db)
+	container := templateOf(server)["spec"].(map[string]any)["containers"].([]any)[0].(map[string]any)
+	container["ports"] = []any{map[string]any{"name": "postgres", "containerPort": 5432, "hostPort": 5432, "hostIP": "127.0.0.1"}}
+	s.run("db.json", server)
+	s.take("Service", "db")
+	_, text, _ := strings.Cut(read(t, "../examples/shop/README.md"), "```json")
+	text, _, ok := strings.Cut(text, "```")
+	if !ok {
+		t.Fatal("the README has no objects in JSON")
 	}
-	if left, _ := filepath.Glob(filepath.Join(os.Getenv("PEAPOD_ROOT"), "services", "*")); len(left) > 0 {
-		t.Errorf("services are left: %q", left)
+	s.items = append(s.items, decode[[]map[string]any](t, "["+text+"]")...)
+	s.start()
+	b := &buyer{shop: s}
+	if !b.order() {
+		t.Fatal(b.failed)
 	}
+	s.allDone(b.orders)
+	s.end()
 }
 
 // shop is examples/shop on a host network of its own.
@@ -62,8 +80,8 @@ type shop struct {
 	address                netip.AddrPort   // of the service web
 }
 
-// runShop starts it, and waits until all of it is ready.
-func runShop(t testing.TB) *shop {
+// newShop makes what it needs.
+func newShop(t testing.TB) *shop {
 	t.Helper()
 	s := &shop{t: t, dir: t.TempDir(), web: newName(t), worker: newName(t), db: newName(t), queue: newName(t)}
 	s.manifest()
@@ -82,22 +100,40 @@ func runShop(t testing.TB) *shop {
 			peapod(t, "pod", "rm", "--force", name).ok()
 		}
 	})
+	return s
+}
+
+// start runs it, and waits until all of it is ready.
+func (s *shop) start() {
+	s.t.Helper()
 	s.run("shop.json", map[string]any{"apiVersion": "v1", "kind": "List", "items": s.items})
 	for _, name := range s.pods() {
 		s.awaitReady(name, 0)
 	}
-	ip := peapod(t, "pod", "exec", s.web+"-0", "--", "printenv", "WEB_SERVICE_HOST").ok()
+	ip := peapod(s.t, "pod", "exec", s.web+"-0", "--", "printenv", "WEB_SERVICE_HOST").ok()
 	s.address = netip.AddrPortFrom(netip.MustParseAddr(ip), 80)
 	b := &buyer{shop: s}
 	if status, _, err := b.ask("GET", "/ready", ""); status != http.StatusOK {
-		t.Fatalf("not ready at the service's address: %d, %v", status, err)
+		s.t.Fatalf("not ready at the service's address: %d, %v", status, err)
 	}
-	conn, err := namespaces.Dial(testkit.Soon(t), s.net, "tcp", netip.MustParseAddrPort("127.0.0.1:8080"))
+	conn, err := namespaces.Dial(testkit.Soon(s.t), s.net, "tcp", netip.MustParseAddrPort("127.0.0.1:8080"))
 	if err != nil {
-		t.Fatalf("the host port: %v", err)
+		s.t.Fatalf("the host port: %v", err)
 	}
 	conn.Close()
-	return s
+}
+
+// end stops and removes it, and looks for what is left.
+func (s *shop) end() {
+	s.t.Helper()
+	peapod(s.t, append([]string{"pod", "stop"}, s.pods()...)...).ok()
+	peapod(s.t, append([]string{"pod", "rm"}, s.pods()...)...).ok()
+	for _, name := range s.pods() {
+		nothingOf(s.t, name)
+	}
+	if left, _ := filepath.Glob(filepath.Join(os.Getenv("PEAPOD_ROOT"), "services", "*")); len(left) > 0 {
+		s.t.Errorf("services are left: %q", left)
+	}
 }
 
 // manifest reads the example's, gives the deployments names of the test's own,
@@ -128,6 +164,24 @@ func (s *shop) manifest() {
 			metadata["name"] = names[metadata["name"]]
 		}
 	}
+}
+
+// take takes an object out of the manifest.
+func (s *shop) take(kind, name string) (object map[string]any) {
+	s.t.Helper()
+	i := slices.IndexFunc(s.items, func(item map[string]any) bool {
+		return item["kind"] == kind && item["metadata"].(map[string]any)["name"] == name
+	})
+	if i < 0 {
+		s.t.Fatalf("shop.json has no %s %s", kind, name)
+	}
+	object = s.items[i]
+	s.items = slices.Delete(s.items, i, i+1)
+	return object
+}
+
+func templateOf(deployment map[string]any) map[string]any {
+	return deployment["spec"].(map[string]any)["template"].(map[string]any)
 }
 
 // run runs a manifest in the host's network that is the shop's.
@@ -231,8 +285,7 @@ func (s *shop) replaceReplica(load *load) {
 	load.sees(50)
 	load.unharmed("pod stop")
 	peapod(s.t, "pod", "rm", name).ok()
-	i := slices.IndexFunc(s.items, func(item map[string]any) bool { return item["kind"] == "Deployment" })
-	template := s.items[i]["spec"].(map[string]any)["template"].(map[string]any)
+	template := templateOf(s.take("Deployment", s.web))
 	s.run("replica.json", map[string]any{
 		"apiVersion": "v1", "kind": "Pod", "spec": template["spec"],
 		"metadata": map[string]any{"name": name, "labels": template["metadata"].(map[string]any)["labels"]},
