@@ -78,7 +78,7 @@ func parseOptions(root string) (*options, error) {
 	flag.StringVar(&o.out, "o", filepath.Join(root, "docs"), "directory of the report")
 	flag.Parse()
 	if flag.NArg() > 0 || o.rounds < 1 || o.turn < time.Second || o.turn%time.Second != 0 || o.conns < 1 || o.idle < 1 {
-		return nil, errors.New("usage: benchproxy [-short] [-write] [-rounds N] [-turn SECONDS] [-conns N] [-idle N] [-only REGEXP] [-peapod FILE] [-o DIRECTORY]")
+		return nil, errors.New("usage: benchproxy [-short] [-write] [-rounds N] [-turn 2s (whole seconds)] [-conns N] [-idle N] [-only REGEXP] [-peapod FILE] [-o DIRECTORY]")
 	}
 	var err error
 	if o.only, err = regexp.Compile(*only); err != nil {
