@@ -16,19 +16,24 @@ import (
 // themselves (madvise(2), MADV_DONTNEED on a private mapping of a file).
 func forgetStart() {
 	debug.FreeOSMemory()
-	maps, err := os.Open("/proc/self/maps")
+	smaps, err := os.Open("/proc/self/smaps")
 	if err != nil {
 		return // it costs memory only
 	}
-	defer maps.Close()
-	for lines := bufio.NewScanner(maps); lines.Scan(); {
-		var start, end uintptr
-		var mode string
-		if _, err := fmt.Sscanf(lines.Text(), "%x-%x %s", &start, &end, &mode); err != nil {
-			return
+	defer smaps.Close()
+	var start, end uintptr
+	var mode string
+	file := false
+	for lines := bufio.NewScanner(smaps); lines.Scan(); {
+		line := lines.Text()
+		if n, _ := fmt.Sscanf(line, "%x-%x %s", &start, &end, &mode); n == 3 {
+			file = strings.Contains(line, "/")
+			continue
 		}
-		// Never what is or was written to.
-		if strings.Contains(lines.Text(), "/") && (mode == "r-xp" || mode == "r--p") {
+		// Never what was written to, which would be lost: what a dynamic
+		// linker has filled in is read-only too, afterwards.
+		unchanged := strings.HasPrefix(line, "Anonymous:") && strings.Fields(line)[1] == "0"
+		if unchanged && file && (mode == "r-xp" || mode == "r--p") {
 			unix.Syscall(unix.SYS_MADVISE, start, end-start, unix.MADV_DONTNEED)
 		}
 	}
