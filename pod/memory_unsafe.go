@@ -26,8 +26,9 @@ func forgetStart() {
 	file := false
 	for lines := bufio.NewScanner(smaps); lines.Scan(); {
 		line := lines.Text()
-		if n, _ := fmt.Sscanf(line, "%x-%x %s", &start, &end, &mode); n == 3 {
-			file = strings.Contains(line, "/")
+		var from, to uintptr
+		if n, _ := fmt.Sscanf(line, "%x-%x %s", &from, &to, &mode); n == 3 {
+			start, end, file = from, to, strings.Contains(line, "/")
 			continue
 		}
 		// Never what was written to, which would be lost: what a dynamic
