@@ -261,13 +261,11 @@ func (g *Group) Addrs() (addrs []string) {
 }
 
 // Services are those of the manifest, with the addresses that they have.
-func (g *Group) Services() (list []*Service) {
-	if g.services != nil {
-		for _, r := range g.services.registration.records {
-			list = append(list, r.Service)
-		}
+func (g *Group) Services() []*ServiceRecord {
+	if g.services == nil {
+		return nil
 	}
-	return list
+	return slices.Clone(g.services.registration.records)
 }
 
 // Stop ends all pods, as Supervisor.Stop does.

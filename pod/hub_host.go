@@ -2,7 +2,6 @@ package pod
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
@@ -47,26 +46,6 @@ func (s *Service) hostListeners(o ServiceOptions) (list []hostListener) {
 		}
 	}
 	return list
-}
-
-// Addrs are where a service that is registered listens: at its own address, which
-// is the same in every pod and on the host, and at the host's others.
-func (s *Service) Addrs() (own, host []string) {
-	ip, ok := s.address()
-	for _, p := range s.Spec.Ports {
-		if ok {
-			own = append(own, netip.AddrPortFrom(ip, uint16(p.Port)).String())
-		}
-	}
-	o, _ := s.Options() // they were valid
-	for _, a := range s.hostListeners(o) {
-		text := a.addr.String()
-		if a.addr.Addr().IsUnspecified() {
-			text = fmt.Sprintf("*:%d", a.addr.Port())
-		}
-		host = append(host, text)
-	}
-	return own, host
 }
 
 // openAll listens at the host's addresses of a service, which service is with

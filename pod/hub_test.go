@@ -194,9 +194,12 @@ func TestServiceOnTheHost(t *testing.T) {
 			t.Errorf("%s: %q", addr, got)
 		}
 	}
-	own, others := list[0].Service.Addrs()
-	if want := []string{fmt.Sprintf("*:%d", node), local(host)}; !slices.Equal(own, []string{list[0].Service.Spec.ClusterIP + ":80"}) || !slices.Equal(others, want) {
-		t.Errorf("addresses %q and %q", own, others)
+	var addresses []string
+	for _, l := range list[0].Listeners() {
+		addresses = append(addresses, l.Address)
+	}
+	if want := []string{list[0].Service.Spec.ClusterIP + ":80", fmt.Sprintf("[::]:%d", node), local(host)}; !slices.Equal(addresses, want) {
+		t.Errorf("addresses %q, want %q", addresses, want)
 	}
 	if got := askUDP(t, list[1].Service.Spec.ClusterIP+":53", "question"); got != "udp question" {
 		t.Errorf("%q", got)

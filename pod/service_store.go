@@ -104,10 +104,10 @@ func (s *Store) ListServices() ([]*ServiceRecord, error) {
 
 // ServicesOf returns those of a manifest's services that are there, with the
 // addresses that they have.
-func (s *Store) ServicesOf(m *Manifest) (list []*Service) {
+func (s *Store) ServicesOf(m *Manifest) (list []*ServiceRecord) {
 	for _, svc := range m.Services {
 		if r, err := s.serviceRecord(svc.Metadata.Name); err == nil {
-			list = append(list, r.Service)
+			list = append(list, r)
 		}
 	}
 	return list

@@ -117,9 +117,16 @@ func (p *peapod) printAddresses(spec *pod.Pod) {
 }
 
 // printServices tells where services are.
-func (p *peapod) printServices(list []*pod.Service) {
-	for _, s := range list {
-		own, host := s.Addrs()
+func (p *peapod) printServices(list []*pod.ServiceRecord) {
+	for _, r := range list {
+		var own, host []string
+		for _, l := range r.Listeners() {
+			if l.Field == "spec.clusterIP" {
+				own = append(own, l.Address)
+			} else {
+				host = append(host, strings.Replace(l.Address, "[::]:", "*:", 1))
+			}
+		}
 		if len(own) == 0 {
 			continue
 		}
@@ -127,7 +134,7 @@ func (p *peapod) printServices(list []*pod.Service) {
 		if len(host) > 0 {
 			text += ", on the host also at " + strings.Join(host, ", ")
 		}
-		fmt.Fprintf(p.stderr, "peapod: service %s is at %s\n", s.Metadata.Name, text)
+		fmt.Fprintf(p.stderr, "peapod: service %s is at %s\n", r.Service.Metadata.Name, text)
 	}
 }
 
