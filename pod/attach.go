@@ -91,7 +91,7 @@ func (s *Supervisor) findAddresses() {
 		a.host = s.attached.Gateways[0]
 	}
 	if !a.host.IsValid() {
-		a.host = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+		a.host = hostAddressOrLocal()
 	}
 	if s.onHost() {
 		a.pod = []netip.Addr{a.host}
@@ -109,6 +109,14 @@ func (s *Supervisor) noteAddresses() {
 	if len(a.pod) > 0 {
 		s.status.PodIP = a.pod[0].String()
 	}
+}
+
+// hostAddressOrLocal is hostAddress, or 127.0.0.1 where there is no world.
+func hostAddressOrLocal() netip.Addr {
+	if ip := hostAddress(); ip.IsValid() {
+		return ip
+	}
+	return netip.AddrFrom4([4]byte{127, 0, 0, 1})
 }
 
 // hostAddress is the address that the host has towards the world: no packet is
