@@ -11,10 +11,11 @@ import (
 	"github.com/peapod/peapod/networks"
 )
 
-// chooseNetwork reads which network the pod is to have.
+// chooseNetwork reads which network the pod is to have. "auto" is the host's for a
+// pod that asks for that.
 func (p *Pod) chooseNetwork(text string) (networks.Spec, error) {
 	if p.Spec.HostNetwork {
-		if text != "" && text != string(networks.Host) {
+		if text != "" && text != string(networks.Auto) && text != string(networks.Host) {
 			return networks.Spec{}, p.Errorf("spec.hostNetwork", "the pod is run with network %s; leave one of them out", text)
 		}
 		text = string(networks.Host)
@@ -59,7 +60,7 @@ func (s *Supervisor) attach(ctx context.Context, resolved []*Resolved) (_ []*Res
 		return nil, err
 	}
 	if s.attached.Lacking != nil {
-		s.log().Warn("the pod has no network", "error", s.attached.Lacking)
+		s.log().Info("the pod has no network", "error", s.attached.Lacking)
 	}
 	s.findAddresses()
 	if err := s.addHostsLines(); err != nil {
