@@ -15,6 +15,9 @@ type builder struct {
 	c     *Config
 	root  program.Value // the root's tree
 	empty program.Value
+	// listed: the program is not to be started, so that nothing of the host has
+	// to be there.
+	listed bool
 	// readonly are mounts that become read-only when all is in place.
 	readonly []lateReadonly
 	// mask is the tmpfs that all masked directories share.

@@ -25,23 +25,39 @@ func Compile(p *program.Program, c *Config, sources *Sources) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	b := &builder{p: p, c: c, empty: p.Str(""), listed: sources == nil}
 	if sources == nil {
 		sources = &Sources{}
 	}
-	b := &builder{p: p, c: c, empty: p.Str("")}
-	b.root = p.File(sources.root, "root")
 	p.Call(unix.SYS_UMASK, program.Octal(0))
+	var own *inside
+	if c.Inside {
+		if own, err = b.openInside(mounts); err != nil {
+			return nil, err
+		}
+		b.root = own.root
+	} else {
+		b.root = p.File(sources.root, "root")
+	}
 	b.enterRoot()
 	for i := range mounts {
-		if mounts[i].bind {
-			b.bind(&mounts[i], sources.binds[i])
-		} else {
-			b.mount(&mounts[i])
+		switch m := &mounts[i]; {
+		case m.bind && own != nil:
+			b.bind(m, own.binds[i], own.isDir[i])
+		case m.bind:
+			s := sources.binds[i]
+			b.bind(m, p.File(s.tree, m.source), s.dir || s.tree == nil)
+		default:
+			b.mount(m)
 		}
 	}
 	result := &Result{}
 	if ownDev(mounts) {
-		if err := b.fillDev(sources); err != nil {
+		device := func(path string) program.Value { return p.File(sources.devices[path], path) }
+		if own != nil {
+			device = func(path string) program.Value { return own.devices[path] }
+		}
+		if err := b.fillDev(device); err != nil {
 			return nil, err
 		}
 	}
@@ -103,10 +119,8 @@ func (b *builder) leave() error {
 }
 
 // bind attaches a tree of the host.
-func (b *builder) bind(m *mountOf, s source) {
-	tree := b.p.File(s.tree, m.source)
-	target := b.target(m.target, s.dir || s.tree == nil)
-	b.attach(tree, target, m.source+" on "+m.target)
+func (b *builder) bind(m *mountOf, tree program.Value, dir bool) {
+	b.attach(tree, b.target(m.target, dir), m.source+" on "+m.target)
 }
 
 // mount makes a file system and attaches it.

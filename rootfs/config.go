@@ -22,6 +22,11 @@ type Config struct {
 	// UserNamespace tells that the container has a user namespace other
 	// than the caller's: devices are then bound, since they cannot be made.
 	UserNamespace bool
+	// Inside has the program open the image, the sources of binds and the
+	// devices, which Open does otherwise: for a caller who may not. The program
+	// is in a user namespace then, and the root of that. There are
+	// no Sources then but an empty one.
+	Inside bool
 	// Terminal asks for a pseudo-terminal of the container's own devpts.
 	Terminal bool
 	// NoPivot uses chroot(2) instead of pivot_root(2), for a host whose own

@@ -16,6 +16,13 @@ func openHow(flags, mode uint64) []byte {
 	return binary.LittleEndian.AppendUint64(b, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
 }
 
+// openHowNoLinks is that of a path in which no symbolic link is followed.
+func openHowNoLinks() []byte {
+	b := binary.LittleEndian.AppendUint64(nil, unix.O_PATH|unix.O_CLOEXEC)
+	b = binary.LittleEndian.AppendUint64(b, 0)
+	return binary.LittleEndian.AppendUint64(b, unix.RESOLVE_NO_SYMLINKS)
+}
+
 const openHowSize = 24
 
 // mountAttr lays struct mount_attr out (mount_setattr(2)).

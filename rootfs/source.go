@@ -73,12 +73,8 @@ func Open(c *Config) (_ *Sources, err error) {
 // openRoot opens the image, or an overlay of it, as a tree.
 func (c *Config) openRoot() (*os.File, error) {
 	path := c.hostPath(c.Spec.Root.Path)
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("root.path: %w", err)
-	}
-	if !info.IsDir() {
-		return nil, fmt.Errorf("root.path: %s is not a directory: give that of an unpacked image", path)
+	if err := checkRoot(path); err != nil {
+		return nil, err
 	}
 	if c.Overlay != nil {
 		return c.Overlay.open(path)

@@ -135,7 +135,7 @@ func (id *identity) steps(p *program.Program, o processOptions) {
 	}
 	id.caps.bound(p)
 	p.Call(unix.SYS_SETGROUPS, program.Int(len(id.User.AdditionalGids)), p.Bytes(groups, fmt.Sprint(id.User.AdditionalGids))).
-		For("set", "the additional groups")
+		For("set", "the additional groups").Tolerate(id.keepsGroups()...)
 	if id.User.UID != 0 {
 		keepCaps(p, 1)
 	}
