@@ -126,7 +126,7 @@ func TestServiceHostAddressRefused(t *testing.T) {
 			"apiVersion: v1\nkind: Pod\nmetadata: {name: X-pod}\nspec: {containers: [{name: a, image: IMAGE, command: [probe, hold]}]}\n"
 	}
 	for spec, want := range map[string]string{
-		`externalIPs: [192.0.2.200]`:                         ":4:60: spec.externalIPs: 192.0.2.200:80: the host has no such address",
+		`externalIPs: [192.0.2.200]`:                         " spec.externalIPs: 192.0.2.200:80: the host has no such address",
 		`type: LoadBalancer, loadBalancerIP: 192.0.2.200`:    "192.0.2.200:80: the host has no such address",
 		`type: NodePort, externalIPs: [127.0.0.1]`:           "Kubernetes refuses 127.0.0.1 here",
 		`type: ClusterIP, allocateLoadBalancerNodePorts: no`: "it has no effect in a service of the type ClusterIP",
