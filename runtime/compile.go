@@ -59,6 +59,7 @@ func (c *plan) program() (*program.Program, error) {
 		o.terminal = newTerminal(p, c.options.Console, c.options.ConsoleAnswer, c.id.ConsoleSize, master, slave)
 	}
 	if c.gate != nil {
+		c.id.look(p)
 		c.gate.steps(p)
 	}
 	o.streams = streamsOf(c.options.Stdin, c.options.Stdout, c.options.Stderr)
