@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/peapod/peapod/internal/program"
@@ -36,7 +37,10 @@ func (b *builder) openInside(mounts []mountOf) (_ *inside, err error) {
 		s.root = b.openTree(path, true, "root.path").Value()
 	}
 	for i := range mounts {
-		if !mounts[i].bind {
+		if err := c.checkInside(&mounts[i]); err != nil && !b.listed {
+			return nil, fmt.Errorf("mounts: %s: %w", mounts[i].target, err)
+		}
+		if !mounts[i].bind || mounts[i].remount || mounts[i].inside != "" {
 			continue
 		}
 		if s.binds[i], s.isDir[i], err = b.openBind(&mounts[i]); err != nil {
@@ -49,6 +53,21 @@ func (b *builder) openInside(mounts []mountOf) (_ *inside, err error) {
 		}
 	}
 	return s, nil
+}
+
+// checkInside refuses what takes more than the root of a user namespace may do.
+func (c *Config) checkInside(m *mountOf) error {
+	if m.idmap {
+		return fmt.Errorf("option idmap: an ordinary user cannot id-map mounts of the host: %w", unix.EPERM)
+	}
+	if !m.copyUp {
+		return nil
+	}
+	entries, err := os.ReadDir(filepath.Join(c.hostPath(c.Spec.Root.Path), m.target))
+	if err == nil && len(entries) > 0 {
+		return fmt.Errorf("option tmpcopyup: copying needs root; without it the directory has to be empty: leave the option out")
+	}
+	return nil
 }
 
 // openTree clones the mount at path, detached.
@@ -81,10 +100,10 @@ func (b *builder) openBind(m *mountOf) (program.Value, bool, error) {
 	if all := (attribute{m.setAll, m.clearAll}); all != (attribute{}) || propagation != 0 {
 		b.setattr(tree, all, propagation, true, what)
 	}
-	if exact := m.exact(); exact != (attribute{}) {
-		exact.clear &^= locked(path)
-		b.setattr(tree, exact, 0, false, what)
+	if name := m.unlocks(locked(path)); name != "" {
+		return program.Null, false, errLocked(name)
 	}
+	b.setattr(tree, m.exact(locked(path)), 0, false, what)
 	if m.propagation != 0 {
 		b.setattr(tree, attribute{}, m.propagation, m.propagationAll, what)
 	}

@@ -9,6 +9,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/peapod/peapod/internal/program"
 	"github.com/peapod/peapod/namespaces"
+	"github.com/peapod/peapod/rootfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -108,6 +109,18 @@ func (m *membership) close() {
 
 // user tells whether the container's user namespace is not the caller's.
 func (m *membership) user() bool { return m.has(unix.CLONE_NEWUSER) || m.joins(namespaces.User) }
+
+// idMap is how the container's user namespace maps, or nil.
+func (m *membership) idMap(spec *specs.Spec) *rootfs.IDMap {
+	if !m.user() {
+		return nil
+	}
+	idMap := &rootfs.IDMap{Users: spec.Linux.UIDMappings, Groups: spec.Linux.GIDMappings}
+	if i := m.index(namespaces.User); i >= 0 {
+		idMap.Namespace = m.join[i].file
+	}
+	return idMap
+}
 
 // inside tells whether the program has to make the new namespaces itself,
 // behind those that it joins, and to fork where a pid namespace is among them.

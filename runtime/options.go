@@ -92,14 +92,15 @@ func (o *CreateOptions) plan(root, id string, open bool) (c *plan, err error) {
 		c.members.close()
 		return nil, err
 	}
-	if spec.Mounts, c.bindsGroup, err = expandCgroupMounts(&spec, c.group); err != nil {
-		c.members.close()
-		return nil, err
-	}
 	c.rootfs = &rootfs.Config{
 		Spec: &spec, Bundle: options.Bundle, Overlay: options.Overlay,
-		UserNamespace: c.members.user(), Terminal: c.id.Terminal, NoPivot: options.NoPivot,
+		UserNamespace: c.members.user(), IDMap: c.members.idMap(&spec),
+		Terminal: c.id.Terminal, NoPivot: options.NoPivot,
 		Inside: rootless() || c.members.base != nil,
+	}
+	if err = c.expandCgroupMounts(c.group); err != nil {
+		c.members.close()
+		return nil, err
 	}
 	return c, nil
 }
