@@ -126,6 +126,7 @@ func (p *peapod) globals(c *cli.Context) error {
 			"leave the option out (podman: --cgroup-manager cgroupfs; Docker: native.cgroupdriver=cgroupfs)")
 	}
 	switch rootless := c.String("rootless"); {
+	case c.Command != nil && c.Command.Name == "spec": // has an option of its own of that name
 	case rootless != "auto" && rootless != "true" && rootless != "false":
 		return fmt.Errorf("--rootless %s: give true, false or auto", rootless)
 	case rootless == "true" && os.Geteuid() == 0, rootless == "false" && os.Geteuid() != 0:
