@@ -132,11 +132,8 @@ func (l *loop) connect(s *session, fd int32) bool {
 	s.backend.open(s, &s.client, fd)
 	addr := s.member.addr()
 	l.address.set(addr, scopeOf(addr.Addr()))
-	paced := l.paced
-	if src := s.member.sockets(); src != nil {
-		paced = src.paced.Load()
-	}
-	s.front.proxy.dressBackend(fd, addr.Addr(), paced)
+	s.backend.paced = addr.Addr().IsLoopback() && l.paces(s.member)
+	s.front.proxy.dressBackend(fd, addr.Addr())
 	config := s.member.config.Load()
 	if config.transparent {
 		if err := bindClient(int(fd), netip.AddrPortFrom(s.peer.Addr(), 0), addr.Addr()); err != nil {
@@ -149,8 +146,19 @@ func (l *loop) connect(s *session, fd int32) bool {
 	}
 	s.dial.begun = l.clock()
 	errno := sysConnect(fd, &l.address)
-	if errno == 0 || errno == unix.EINPROGRESS {
-		errno = l.watch(fd, s.slot<<1|1, s.backend.generation, both)
+	if errno == unix.EINPROGRESS && addr.Addr().IsLoopback() {
+		// On this host the answer is there when the call returns, which has
+		// not seen it yet: ask again, rather than wait for the event.
+		if errno = sysConnect(fd, &l.address); errno == unix.EALREADY {
+			errno = unix.EINPROGRESS
+		}
+	}
+	switch errno {
+	case 0:
+		l.now = 0 // it took some time
+		return l.connected(s)
+	case unix.EINPROGRESS:
+		errno = l.watchBackend(s)
 	}
 	if errno != 0 {
 		l.attemptFailed(s, errno)
@@ -158,6 +166,36 @@ func (l *loop) connect(s *session, fd int32) bool {
 	}
 	l.timers.set(&s.timer, l.clock()+int64(s.front.proxy.dialTimeout()))
 	return true
+}
+
+func (l *loop) watchBackend(s *session) unix.Errno {
+	return l.watch(s.backend.fd, s.slot<<1|1, s.backend.generation, both)
+}
+
+// connected is called for a socket that is connected before it is watched: what
+// the client has sent is on its way before that. It returns false if the
+// attempt failed.
+func (l *loop) connected(s *session) bool {
+	if l.isItself(s) {
+		l.attemptFailed(s, unix.ECONNREFUSED)
+		return false
+	}
+	l.stream(s)
+	if s.state != streaming {
+		return true
+	}
+	if errno := l.watchBackend(s); errno != 0 {
+		l.end(s, fmt.Errorf("watch endpoint %s: %w", s.member.addr(), errno))
+	}
+	return true
+}
+
+// paces reports whether sockets that connect to the member are paced.
+func (l *loop) paces(m *member) bool {
+	if src := m.sockets(); src != nil {
+		return src.paced.Load()
+	}
+	return l.paced
 }
 
 // scopeOf takes zones by number. A name is looked up here; in another network
@@ -189,6 +227,11 @@ func (l *loop) dialled(s *session, what uint32) {
 		l.pick(s)
 		return
 	}
+	l.stream(s)
+}
+
+// stream begins to forward. The session may be gone afterwards.
+func (l *loop) stream(s *session) {
 	s.state = streaming
 	s.member.connected(time.Duration(l.clock() - s.dial.begun))
 	if d := s.front.proxy.IdleTimeout; d > 0 {

@@ -42,7 +42,7 @@ func (l *loop) readHeader(s *session) {
 	if h.Source.IsValid() {
 		s.peer = h.Source
 	}
-	c.readable = n > length || c.closing
+	c.readable = n > length || c.closing || c.urgent
 	l.timers.cancel(&s.timer)
 	l.pick(s)
 }
@@ -61,6 +61,6 @@ func (l *loop) introduce(s *session, version uint8) bool {
 		b = h.AppendV2(b)
 	}
 	s.backend.n -= int64(len(b)) // not from the client
-	l.write(&s.backend, b)
+	l.write(&s.backend, b, 0)
 	return s.state == streaming
 }

@@ -73,13 +73,20 @@ func (l *loop) copy(src *end) bool {
 	}
 	if n == bufferSize {
 		if src.bulk++; src.bulk >= bulkAfter {
-			src.splicing = true
+			src.splicing = !src.urgent
+			src.bulk = bulkAfter
 		}
-	} else {
-		// What comes now will be told.
-		src.bulk, src.readable = 0, src.closing
+		return l.write(src.other, l.buf[:n], 0)
 	}
-	return l.write(src.other, l.buf[:n])
+	src.bulk = 0
+	if src.fin && src.s.failed == nil {
+		// One packet for the bytes and the end, which pump passes on next.
+		src.eof, src.readable = true, false
+		return l.write(src.other, l.buf[:n], unix.MSG_MORE)
+	}
+	// What comes now will be told.
+	src.readable = src.closing || src.urgent
+	return l.write(src.other, l.buf[:n], 0)
 }
 
 // dress sets, before the second write, what the socket needs from then on. The
@@ -89,19 +96,20 @@ func (e *end) dress() {
 	e.dressed = true
 	if e == &e.s.backend {
 		setNoDelay(e.fd)
-	} else {
+	}
+	if e.paced {
 		setUnpaced(e.fd)
 	}
 }
 
 // write hands b to the end and keeps what it does not take.
-func (l *loop) write(dst *end, b []byte) bool {
+func (l *loop) write(dst *end, b []byte, flags int) bool {
 	if !dst.dressed && !dst.fresh {
 		dst.dress()
 	}
 	dst.fresh = false
 	for len(b) > 0 {
-		n, errno := sysSend(dst.fd, b)
+		n, errno := sysSend(dst.fd, b, flags)
 		switch errno {
 		case 0:
 			dst.n += int64(n)
@@ -177,7 +185,7 @@ func (e *end) writePending() (int, unix.Errno) {
 	if e.pipe != nil {
 		return sysSplice(e.pipe.r, e.fd, e.pipe.n)
 	}
-	return sysSend(e.fd, e.held[e.sent:])
+	return sysSend(e.fd, e.held[e.sent:], 0)
 }
 
 // taken reports whether nothing is pending after n bytes more.
@@ -198,7 +206,7 @@ func (l *loop) readEnded(src *end, errno unix.Errno) bool {
 	case errno == unix.EINTR:
 		return true
 	case errno == unix.EAGAIN:
-		src.readable = false
+		src.readable, src.urgent = false, false
 		return true
 	case s.failed != nil:
 		// Either way: a socket tells the error that ended it once, then

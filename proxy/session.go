@@ -49,11 +49,14 @@ type end struct {
 	generation uint32
 	readable   bool // there may be something to read
 	closing    bool // there is an end to what can be read
+	fin        bool // its peer's last byte is here
+	urgent     bool // a read may end before what there is does
 	eof        bool // all was read
 	shut       bool // nothing more is written
 	queued     bool // in loop.again
 	dressed    bool // has the options for more than one write
 	fresh      bool // nothing was written yet
+	paced      bool // and should not be, see paces
 	splicing   bool // what is read here is spliced
 	bulk       int8 // how often in a row a read took all that it could
 	sent       int32
@@ -64,7 +67,10 @@ type end struct {
 }
 
 // both is what a session's sockets are watched for.
-const both = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | edge
+const both = unix.EPOLLIN | unix.EPOLLPRI | unix.EPOLLOUT | unix.EPOLLRDHUP | edge
+
+// over are the events of a socket from which nothing more will come.
+const over = unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR
 
 func (e *end) open(s *session, other *end, fd int32) {
 	generation := e.generation + 1
@@ -82,7 +88,8 @@ func (l *loop) open(f *Front, fd int32, from *sockaddr) {
 	s.backend.open(s, &s.client, -1)
 	// TCP_NODELAY is inherited from the listener. One for all addresses could
 	// not end the pacing for those of its clients that are on this host.
-	s.client.dressed = !f.paced || !s.peer.Addr().IsLoopback()
+	s.client.paced = f.paced && s.peer.Addr().IsLoopback()
+	s.client.dressed = !s.client.paced
 	s.dial = attempt{}
 	f.proxy.begun(s)
 	if f.isCut.Load() {
@@ -99,9 +106,8 @@ func (l *loop) open(f *Front, fd int32, from *sockaddr) {
 // happened is called for an event of one of a session's sockets.
 func (l *loop) happened(e *end, what uint32) {
 	s := e.s
-	if what&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
-		e.readable = true
-		e.closing = e.closing || what&^(unix.EPOLLIN|unix.EPOLLOUT) != 0
+	if what&(unix.EPOLLIN|unix.EPOLLPRI|over) != 0 {
+		e.told(what)
 	}
 	if s.state != streaming {
 		l.happenedEarly(e, what)
@@ -117,6 +123,19 @@ func (l *loop) happened(e *end, what uint32) {
 	if s.state == streaming && what&(unix.EPOLLERR|unix.EPOLLHUP) != 0 {
 		l.ailing(e, what)
 	}
+}
+
+// told notes that there is something to read. The kernel puts a FIN behind the
+// bytes before it, so that who has read less than there was room for has read
+// all. Two things break that: a reset, which leaves room for doubt, and urgent
+// data, at which recv(2) stops, tcp(7).
+func (e *end) told(what uint32) {
+	e.readable = true
+	e.closing = e.closing || what&over != 0
+	if what&unix.EPOLLPRI != 0 {
+		e.urgent, e.splicing = true, false // splice(2) does not get past it
+	}
+	e.fin = what&(unix.EPOLLRDHUP|unix.EPOLLERR) == unix.EPOLLRDHUP && !e.urgent
 }
 
 // happenedEarly is called for an event before bytes are forwarded.

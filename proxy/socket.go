@@ -81,14 +81,8 @@ func pacesHere() bool {
 }
 
 // dressBackend sets the options of a socket that will connect to addr.
-func (p *Proxy) dressBackend(fd int32, addr netip.Addr, paced bool) {
-	if addr.IsLoopback() {
-		if paced {
-			setUnpaced(fd)
-		}
-		return
-	}
-	if p.KeepAlive < 0 {
+func (p *Proxy) dressBackend(fd int32, addr netip.Addr) {
+	if addr.IsLoopback() || p.KeepAlive < 0 {
 		return
 	}
 	unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
