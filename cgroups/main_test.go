@@ -47,21 +47,12 @@ func remount(mode string) error {
 	return nil
 }
 
-// groups lists the directories of a group in all hierarchies. Controllers that
-// are mounted together have names of their own besides, which are links.
+// groups lists the directories of a group in all hierarchies.
 func groups(path string) []string {
 	var list []string
-	for _, pattern := range []string{mountPoint, mountPoint + "/*"} {
+	for _, pattern := range []string{mountPoint + path, mountPoint + "/*" + path} {
 		found, _ := filepath.Glob(pattern)
-		for _, hierarchy := range found {
-			info, err := os.Lstat(hierarchy)
-			if err != nil || info.Mode()&fs.ModeSymlink != 0 {
-				continue
-			}
-			if _, err := os.Stat(hierarchy + path); err == nil {
-				list = append(list, hierarchy+path)
-			}
-		}
+		list = append(list, found...)
 	}
 	return list
 }

@@ -27,6 +27,7 @@ type shop struct {
 	items                  []map[string]any // of the manifest
 	web, worker, db, queue string           // names of the Deployments
 	address                netip.AddrPort   // of the service web
+	inside                 *os.File         // the network of a pod
 }
 
 // newShop makes what it needs.
@@ -70,6 +71,11 @@ func (s *shop) start() {
 		s.t.Fatalf("the host port: %v", err)
 	}
 	conn.Close()
+	worker := inspect(s.t, s.worker+"-0").Status.Supervisor
+	if s.inside, err = namespaces.Open(namespaces.Network, fmt.Sprintf("/proc/%d/fd/%d", worker.PID, worker.Netns)); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { s.inside.Close() })
 }
 
 // end stops and removes it, and looks for what is left.
@@ -110,6 +116,11 @@ func (s *shop) manifest() {
 	names := map[any]string{"web": s.web, "worker": s.worker, "db": s.db, "queue": s.queue}
 	for _, item := range s.items {
 		if metadata := item["metadata"].(map[string]any); item["kind"] == "Deployment" {
+			if metadata["name"] == "web" {
+				spec := item["spec"].(map[string]any)
+				spec["replicas"] = 3
+				spec["strategy"] = map[string]any{"rollingUpdate": map[string]any{"maxSurge": 2, "maxUnavailable": 0}}
+			}
 			metadata["name"] = names[metadata["name"]]
 		}
 	}
@@ -150,7 +161,7 @@ func (s *shop) run(file string, manifest any) {
 }
 
 func (s *shop) pods() []string {
-	return []string{s.web + "-0", s.web + "-1", s.worker + "-0", s.queue + "-0", s.db + "-0"}
+	return []string{s.web + "-0", s.web + "-1", s.web + "-2", s.worker + "-0", s.queue + "-0", s.db + "-0"}
 }
 
 // awaitReady waits until the pod is ready and its container has been started
@@ -201,7 +212,11 @@ func (s *shop) kill(container string) (gone time.Time) {
 	return time.Now()
 }
 
-// dial connects to the service web.
-func (s *shop) dial(ctx context.Context) (net.Conn, error) {
-	return namespaces.Dial(ctx, s.net, "tcp", s.address)
+// dial connects to the service web, from the host or from a pod.
+func (s *shop) dial(ctx context.Context, inside bool) (net.Conn, error) {
+	from := s.net
+	if inside {
+		from = s.inside
+	}
+	return namespaces.Dial(ctx, from, "tcp", s.address)
 }

@@ -27,11 +27,12 @@ type load struct {
 	ended  sync.WaitGroup
 }
 
-// load starts n clients. Every other one keeps its connection.
+// load starts n clients. Every other one keeps its connection, and of these every
+// other one is in a pod.
 func (s *shop) load(n int) *load {
 	l := &load{t: s.t, ending: make(chan struct{})}
 	for i := range n {
-		b := &buyer{shop: s, keep: i%2 == 0}
+		b := &buyer{shop: s, keep: i%2 == 0, inside: i/2%2 == 1}
 		l.buyers = append(l.buyers, b)
 		l.ended.Go(func() { l.follow(b) })
 	}
@@ -84,11 +85,11 @@ func (l *load) sees(n int64) {
 	testkit.Eventually(l.t, fmt.Sprintf("%d requests have ended", n), func() bool { return l.asked.Load() >= until })
 }
 
-// spread has the clients that keep their connections keep them to both replicas.
+// spread has the clients that keep their connections keep them to all of the replicas.
 func (l *load) spread(replicas ...string) {
 	l.t.Helper()
 	for i, b := range l.buyers {
-		if want := replicas[i/2%2]; b.keep {
+		if want := replicas[i/2%len(replicas)]; b.keep {
 			testkit.Until(l.t, func() string {
 				b.mu.Lock()
 				defer b.mu.Unlock()
@@ -142,6 +143,8 @@ func (l *load) unharmed(by string) {
 type buyer struct {
 	shop *shop
 	keep bool // the connection, from one request to the next
+	// inside tells that it is in a pod.
+	inside bool
 
 	mu          sync.Mutex // held during a request
 	conn        net.Conn
@@ -202,7 +205,7 @@ func (b *buyer) ask(method, path, body string) (status int, text string, err err
 	defer cancel()
 	if b.conn == nil {
 		b.replica, b.dialled = "", time.Now()
-		if b.conn, err = b.shop.dial(ctx); err != nil {
+		if b.conn, err = b.shop.dial(ctx, b.inside); err != nil {
 			b.conn = nil
 			return 0, "", err
 		}

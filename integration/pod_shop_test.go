@@ -1,8 +1,10 @@
 package integration
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -25,6 +27,8 @@ func TestShop(t *testing.T) {
 	load.sees(100)
 	s.killReplica(load)
 	step("killed")
+	s.roll(load)
+	step("rolled")
 	s.replaceReplica(load)
 	step("replaced")
 	s.restartReplicas(load)
@@ -87,6 +91,24 @@ func (s *shop) killReplica(load *load) {
 	}
 }
 
+// roll has new pods replace all of the replicas, a few at a time. Nothing fails.
+func (s *shop) roll(load *load) {
+	s.t.Helper()
+	replicas := []string{s.web + "-0", s.web + "-1", s.web + "-2"}
+	load.spread(replicas...)
+	load.unharmed("no one")
+	before := load.asked.Load()
+	// Each replica takes its time to say good-bye.
+	ctx, cancel := context.WithTimeout(s.t.Context(), 4*testkit.Patience)
+	defer cancel()
+	finish(s.t, exec.CommandContext(ctx, binary, "pod", "restart", "deployment/"+s.web)).ok()
+	s.t.Logf("%d requests during a rolling restart", load.asked.Load()-before)
+	load.sees(50)
+	load.unharmed("a rolling restart")
+	nothingOf(s.t, s.web+"-3")
+	load.spread(replicas...) // all of them get connections
+}
+
 // replaceReplica stops the pod of a replica, and runs another one in its place,
 // by a process of its own. Nothing fails.
 func (s *shop) replaceReplica(load *load) {
@@ -109,9 +131,9 @@ func (s *shop) replaceReplica(load *load) {
 // restartReplicas restarts one replica after the other. Nothing fails.
 func (s *shop) restartReplicas(load *load) {
 	s.t.Helper()
-	for i, name := range []string{s.web + "-0", s.web + "-1"} {
+	for _, name := range []string{s.web + "-0", s.web + "-1"} {
 		peapod(s.t, "pod", "exec", name, "--", "sh", "-c", "kill 1").ok()
-		s.awaitReady(name, 2-i) // the first has been killed before
+		s.awaitReady(name, 1)
 		load.sees(50)
 		load.unharmed("the restart of " + name)
 	}

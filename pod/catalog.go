@@ -40,11 +40,17 @@ type catalogPod struct {
 
 // podState is what may change of a pod in a catalog.
 type podState struct {
-	supervisor int // its process
-	netns      int // descriptor of the pod's network namespace there
+	supervisor int   // its process
+	started    int64 // when the pod was, in nanoseconds since 1970: one process may run it twice
+	netns      int   // descriptor of the pod's network namespace there
 	ready      bool
 	ending     bool // is being stopped, or has ended
 	ip         string
+}
+
+// same tells whether it is the same run of the pod.
+func (s podState) same(as podState) bool {
+	return s.supervisor == as.supervisor && s.started == as.started && s.netns == as.netns
 }
 
 // change says what is to be looked at again.
@@ -177,7 +183,7 @@ func (c *catalog) readAll() {
 	}
 }
 
-// readService tells whether a service has changed: by being registered anew.
+// readService tells whether a service has changed: by being registered anew, or by its owner.
 func (c *catalog) readService(name string) bool {
 	c.reading.Lock()
 	defer c.reading.Unlock()
@@ -194,7 +200,7 @@ func (c *catalog) readService(name string) bool {
 	case r == nil:
 		delete(c.services, name)
 		return true
-	case old != nil && old.PID == r.PID && old.Created.Equal(r.Created):
+	case old != nil && old.PID == r.PID && old.Created.Equal(r.Created) && old.Changed.Equal(r.Changed):
 		return false
 	}
 	c.services[name] = r
@@ -297,7 +303,7 @@ func (s *PodStatus) forServices() podState {
 	for _, c := range s.ContainerStatuses {
 		ready = ready && c.Ready
 	}
-	return podState{supervisor: s.Supervisor.PID, netns: s.Supervisor.Netns, ready: ready, ending: s.DeletionTimestamp != nil, ip: s.PodIP}
+	return podState{supervisor: s.Supervisor.PID, started: s.StartTime.UnixNano(), netns: s.Supervisor.Netns, ready: ready, ending: s.DeletionTimestamp != nil, ip: s.PodIP}
 }
 
 // selected returns the pods that a service leads to, sorted by name.
@@ -351,5 +357,5 @@ func (c *catalog) has(name string, state podState) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.pods[name]
-	return p != nil && p.state.supervisor == state.supervisor && p.state.netns == state.netns
+	return p != nil && p.state.same(state)
 }

@@ -164,7 +164,7 @@ type fakePod struct {
 
 func newFakePod(t testing.TB, s *Store, name, app string) *fakePod {
 	t.Helper()
-	p, lock, err := s.claim(name, false)
+	p, lock, err := s.claim(name, groupMark{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,8 +11,8 @@ import (
 )
 
 // stopRequest is what the file stop.json tells a supervisor that gets SIGTERM,
-// or one of a group, which watches for the file: a signal would be for all of its
-// pods.
+// or one of a group, whose process is told to look for the file: a signal would be
+// for all of its pods.
 type stopRequest struct {
 	GracePeriodSeconds *float64 `json:"gracePeriodSeconds,omitempty"`
 }
@@ -39,7 +39,7 @@ func (s *Store) Stop(ctx context.Context, name string, grace time.Duration) erro
 	case !running:
 		return fmt.Errorf("pod %s: %w (%s)", name, ErrNotRunning, r.Status.Phase)
 	}
-	if err := p.askToStop(grace); err != nil {
+	if err := s.askToStop(p, grace); err != nil {
 		return fmt.Errorf("pod %s: %w", name, err)
 	}
 	return p.awaitEnd(ctx)
@@ -59,7 +59,7 @@ func (s *Store) endLost(ctx context.Context, p place) error {
 }
 
 // askToStop tells the supervisor.
-func (p place) askToStop(grace time.Duration) error {
+func (s *Store) askToStop(p place, grace time.Duration) error {
 	request := []byte("{}")
 	if grace >= 0 {
 		request = fmt.Appendf(nil, `{"gracePeriodSeconds": %g}`, grace.Seconds())
@@ -67,15 +67,10 @@ func (p place) askToStop(grace time.Duration) error {
 	if err := replaceFile(p.stopFile(), request); err != nil {
 		return err
 	}
-	if p.grouped() {
-		return nil
+	if m := p.groupMark(); m.ID != "" {
+		return s.wakeGroup(m.ID, p.name)
 	}
 	return p.signal(unix.SIGTERM)
-}
-
-func (p place) grouped() bool {
-	_, err := os.Stat(p.groupFile())
-	return err == nil
 }
 
 // GracePeriod is how long the containers have to end: what Store.Stop asked for,
@@ -140,7 +135,7 @@ func (s *Store) Remove(ctx context.Context, name string, force bool) error {
 		if !force {
 			return fmt.Errorf("pod %s: %w: stop it first (peapod pod stop %s), or force the removal", name, ErrRunning, name)
 		}
-		if err := p.end(ctx); err != nil {
+		if err := s.end(ctx, p); err != nil {
 			return fmt.Errorf("pod %s: %w", name, err)
 		}
 	}
@@ -166,8 +161,8 @@ func (s *Store) Remove(ctx context.Context, name string, force bool) error {
 
 // end ends the supervisor: by request, and when that does not help within a
 // while by SIGKILL, with which its containers end too.
-func (p place) end(ctx context.Context) error {
-	if err := p.askToStop(0); err != nil {
+func (s *Store) end(ctx context.Context, p place) error {
+	if err := s.askToStop(p, 0); err != nil {
 		return err
 	}
 	patient, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -176,7 +171,7 @@ func (p place) end(ctx context.Context) error {
 	if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
 		return err
 	}
-	if p.grouped() {
+	if s.hasCompany(p) {
 		return fmt.Errorf("%w: its supervisor does not answer, and is not killed since it has other pods too (peapod pod ps -o wide tells its process)", ErrRunning)
 	}
 	if err := p.signal(unix.SIGKILL); err != nil {

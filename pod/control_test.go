@@ -259,7 +259,7 @@ func TestSupervisorDies(t *testing.T) {
 // is held by somebody who only clears up, nobody gets a signal.
 func TestLockOfAnother(t *testing.T) {
 	store := Store{Root: t.TempDir()}
-	p, lock, err := store.claim("p", false)
+	p, lock, err := store.claim("p", groupMark{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -14,12 +13,31 @@ import (
 
 // Group are the pods of a manifest, all supervised by the calling process. Each
 // is registered by itself, and can be looked at, stopped and removed by itself.
+// Other processes may ask for changes: see Store.Restart and Store.Apply.
 type Group struct {
-	list     []*Supervisor
-	services *served // or nil
-	done     chan struct{}
-	stop     context.CancelFunc // of the watching
-	watching sync.WaitGroup
+	options   Options // of each of its pods
+	published string  // the only one that Options.Publish is for
+	requests  *requests
+	services  *served // or nil
+	done      chan struct{}
+	living    context.Context // ends when the group is to stop
+	stop      context.CancelFunc
+	changing  sync.Mutex // held by the change that is being made
+
+	mu       sync.Mutex
+	manifest *Manifest // what is to run
+	list     []*member
+	busy     int // members that have not ended, and changes; with the last one the group ends
+	over     bool
+	grace    *time.Duration // to stop in, once the group is to stop
+}
+
+// member is a pod of a group. What may change needs the group's mu.
+type member struct {
+	name       string
+	deployment string // "" where there is none
+	pod        *Pod   // as it is in the manifest
+	supervisor *Supervisor
 }
 
 // GroupResult is how the pods of a group ended.
@@ -38,47 +56,102 @@ const startAtOnce = 16
 // nothing is left of any.
 //
 // ctx concerns the start only.
-func StartManifest(ctx context.Context, m *Manifest, o *Options) (*Group, error) {
+func StartManifest(ctx context.Context, m *Manifest, o *Options) (_ *Group, err error) {
 	if o == nil {
 		o = &Options{}
 	}
-	pods, err := m.runnable(o)
+	if _, err := m.runnable(o); err != nil {
+		return nil, err
+	}
+	g := &Group{options: o.together(), manifest: m.renamed(o.Name), done: make(chan struct{}), busy: 1}
+	g.options.Name = ""
+	g.list = g.manifest.members()
+	g.published = g.list[0].name
+	g.living, g.stop = context.WithCancel(context.WithoutCancel(ctx))
+	defer func() {
+		if err != nil {
+			g.clear()
+		}
+	}()
+	list, err := g.readyAll(g.list)
 	if err != nil {
 		return nil, err
 	}
-	options := o.together(len(pods))
-	list := make([]*readied, len(pods))
-	var errs []error
-	for i, p := range pods {
-		own := options
-		own.Args = p.arguments(o.Args)
-		if list[i], err = ready(p, &own); err != nil && !slices.ContainsFunc(errs, func(e error) bool { return e.Error() == err.Error() }) {
-			errs = append(errs, err) // that of a Deployment once
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
-	}
-	if options.grouped {
-		if err := o.Store.vacant(pods); err != nil {
+	if len(list) > 1 {
+		if err := o.Store.vacant(g.manifest.AllPods()); err != nil {
 			return nil, err
 		}
 	}
-	g := &Group{done: make(chan struct{})}
+	if g.requests, err = o.Store.openRequests(); err != nil {
+		return nil, err
+	}
+	for _, r := range list {
+		r.options.group.ID = g.requests.id()
+	}
 	if g.services, err = o.Store.serve(m.Services, m.Endpoints); err != nil {
 		return nil, err
 	}
-	if g.list, err = startTogether(ctx, list); err != nil {
-		g.services.end()
+	supervisors, err := startTogether(ctx, list)
+	if err != nil {
 		return nil, err
 	}
-	if err := g.watch(); err != nil {
-		g.abandon()
-		g.services.end()
-		return nil, err
+	for i, s := range supervisors {
+		g.put(g.list[i], g.list[i].pod, s)
 	}
-	go g.follow()
+	g.requests.serve(g)
+	g.leave()
 	return g, nil
+}
+
+// renamed is the manifest, whose only pod is called name where that is not "".
+func (m *Manifest) renamed(name string) *Manifest {
+	own := *m
+	if name != "" {
+		p := *m.AllPods()[0]
+		p.Metadata.Name = name
+		own.Pods, own.Deployments = []*Pod{&p}, nil
+	}
+	return &own
+}
+
+// members are the pods of a manifest, which are to be started.
+func (m *Manifest) members() (list []*member) {
+	for _, p := range m.Pods {
+		list = append(list, &member{name: p.Metadata.Name, pod: p})
+	}
+	for _, d := range m.Deployments {
+		for _, p := range d.Pods() {
+			list = append(list, &member{name: p.Metadata.Name, deployment: d.Metadata.Name, pod: p})
+		}
+	}
+	return list
+}
+
+// readyAll prepares pods. What is wrong with all pods of a Deployment is told once.
+func (g *Group) readyAll(members []*member) ([]*readied, error) {
+	list := make([]*readied, len(members))
+	var errs []error
+	for i, m := range members {
+		var err error
+		if list[i], err = g.ready(m.pod, m.deployment); err != nil && !slices.ContainsFunc(errs, func(e error) bool { return e.Error() == err.Error() }) {
+			errs = append(errs, err)
+		}
+	}
+	return list, errors.Join(errs...)
+}
+
+// ready prepares a pod.
+func (g *Group) ready(p *Pod, deployment string) (*readied, error) {
+	own := g.options
+	own.Args = p.arguments(own.Args)
+	own.group = groupMark{Deployment: deployment}
+	if g.requests != nil {
+		own.group.ID = g.requests.id()
+	}
+	if p.Metadata.Name != g.published {
+		own.Publish = nil
+	}
+	return ready(p, &own)
 }
 
 // runnable are the pods of a manifest that can be run with the options.
@@ -162,14 +235,10 @@ func (p *Pod) arguments(all map[string][]string) map[string][]string {
 	return own
 }
 
-// together are the options of each of so many pods, whose functions are called
-// by one of them at a time.
-func (o *Options) together(pods int) Options {
+// together are the options of each of several pods, whose functions are called by
+// one of them at a time.
+func (o *Options) together() Options {
 	own := *o
-	own.grouped = pods > 1
-	if !own.grouped {
-		return own
-	}
 	own.Output, own.Event, own.Ready = inTurn(o.Output), inTurn(o.Event), inTurn(o.Ready)
 	return own
 }
@@ -200,7 +269,7 @@ func startTogether(ctx context.Context, pods []*readied) ([]*Supervisor, error) 
 		group.Go(func() {
 			defer func() { <-places }()
 			if errs[i] = ctx.Err(); errs[i] == nil {
-				list[i], errs[i] = r.launch(ctx)
+				list[i], errs[i] = r.launch(ctx, nil)
 			}
 			if errs[i] != nil {
 				once.Do(func() { first = errs[i]; cancel() })
@@ -220,64 +289,60 @@ func startTogether(ctx context.Context, pods []*readied) ([]*Supervisor, error) 
 	return nil, first
 }
 
-// abandon ends all pods at once, of which nothing is to be left.
-func (g *Group) abandon() {
-	var group sync.WaitGroup
-	for _, s := range g.list {
-		group.Go(s.abandon)
-	}
-	group.Wait()
-}
-
-// follow waits for the end of all pods.
-func (g *Group) follow() {
-	for _, s := range g.list {
-		<-s.Done()
-	}
-	g.stop()
-	g.watching.Wait()
-	g.services.end()
-	close(g.done)
-}
-
 // Supervisors are those of the pods, first of the manifest's Pods, then of its
-// Deployments.
-func (g *Group) Supervisors() []*Supervisor { return slices.Clone(g.list) }
+// Deployments; what was added later comes last.
+func (g *Group) Supervisors() (list []*Supervisor) {
+	for _, m := range g.members() {
+		list = append(list, m.supervisor)
+	}
+	return list
+}
+
+// members are the present ones, each as it is now.
+func (g *Group) members() (list []member) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, m := range g.list {
+		if m.supervisor != nil {
+			list = append(list, *m)
+		}
+	}
+	return list
+}
 
 // Names are those of the pods.
 func (g *Group) Names() (names []string) {
-	for _, s := range g.list {
-		names = append(names, s.place.name)
+	for _, m := range g.members() {
+		names = append(names, m.name)
 	}
 	return names
 }
 
 // Addrs are the host addresses that are forwarded into the pods.
 func (g *Group) Addrs() (addrs []string) {
-	for _, s := range g.list {
+	for _, s := range g.Supervisors() {
 		addrs = append(addrs, s.Addrs()...)
 	}
 	return addrs
 }
 
 // Services are those of the manifest, with the addresses that they have.
-func (g *Group) Services() []*ServiceRecord {
-	if g.services == nil {
-		return nil
-	}
-	return slices.Clone(g.services.registration.records)
-}
+func (g *Group) Services() []*ServiceRecord { return g.services.records() }
 
-// Stop ends all pods, as Supervisor.Stop does.
+// Stop ends all pods, as Supervisor.Stop does, and whatever change is being made.
 func (g *Group) Stop(grace time.Duration) {
-	for _, s := range g.list {
+	g.mu.Lock()
+	g.grace = &grace
+	g.mu.Unlock()
+	g.stop()
+	for _, s := range g.Supervisors() {
 		s.Stop(grace)
 	}
 }
 
 // GracePeriod is the longest that any of the pods has to end.
 func (g *Group) GracePeriod() (longest time.Duration) {
-	for _, s := range g.list {
+	for _, s := range g.Supervisors() {
 		longest = max(longest, s.GracePeriod())
 	}
 	return longest
@@ -289,57 +354,10 @@ func (g *Group) Done() <-chan struct{} { return g.done }
 // Wait waits for the end of all pods and returns how they ended.
 func (g *Group) Wait() (result GroupResult) {
 	<-g.done
-	for _, s := range g.list {
+	for _, s := range g.Supervisors() {
 		if r := s.Wait(); r.Container != "" && result.Pod == "" {
 			result = GroupResult{s.place.name, r}
 		}
 	}
 	return result
-}
-
-// watch begins to wait for requests to stop single pods. A group of one gets
-// them by signals.
-func (g *Group) watch() error {
-	ctx, stop := context.WithCancel(context.Background())
-	g.stop = stop
-	if len(g.list) == 1 {
-		return nil
-	}
-	w, err := watch(ctx)
-	for i := 0; i < len(g.list) && err == nil; i++ {
-		// One that is not there has ended already.
-		if err = w.add(g.list[i].place.state); errors.Is(err, fs.ErrNotExist) {
-			err = nil
-		}
-	}
-	if err != nil {
-		stop()
-		if w != nil {
-			w.close()
-		}
-		return err
-	}
-	g.watching.Go(func() {
-		defer w.close()
-		seen := make([]os.FileInfo, len(g.list))
-		for {
-			for i, s := range g.list {
-				seen[i] = s.heed(seen[i])
-			}
-			if w.wait(24*time.Hour) != nil {
-				return
-			}
-		}
-	})
-	return nil
-}
-
-// heed stops the pod when there is a request that was not seen before.
-func (s *Supervisor) heed(seen os.FileInfo) os.FileInfo {
-	info, err := os.Stat(s.place.stopFile())
-	if err != nil || seen != nil && os.SameFile(seen, info) && seen.ModTime().Equal(info.ModTime()) {
-		return seen
-	}
-	s.Stop(-1)
-	return info
 }

@@ -260,6 +260,10 @@ func (s *stage) nothingLeft() {
 		}
 	}
 	testkit.Until(s.t, func() string { return strings.Join(testkit.Outside(filepath.Base(s.dir)), "\n") })
+	testkit.Until(s.t, func() string { // the last that goes, when nobody waits for it any more
+		left, _ := filepath.Glob(s.path("run/groups/*"))
+		return strings.Join(left, "\n")
+	})
 }
 
 // quickly makes the pauses between restarts short.

@@ -48,6 +48,7 @@ type hubService struct {
 	record  *ServiceRecord
 	options ServiceOptions
 	ports   []*hubPort
+	failed  *hostFailure // or nil
 }
 
 // hubPort is one of a service's ports.
@@ -57,8 +58,9 @@ type hubPort struct {
 	pool    *proxy.Pool
 	proxy   *proxy.Proxy
 	outside *proxy.Proxy // for clients of the host's addresses
-	waits   bool         // connections wait for a pod
-	open    bool         // connections arrive
+	pooling proxy.PoolOptions
+	waits   bool // connections wait for a pod
+	open    bool // connections arrive
 }
 
 func (p *hubPort) udp() bool { return p.port.Protocol == "UDP" }
@@ -182,8 +184,12 @@ func (h *hub) update(what change) {
 func (h *hub) updateService(name string) {
 	r, have := h.catalog.service(name), h.services[name]
 	if have != nil && r != have.record {
-		h.removeService(have)
-		have = nil
+		if r != nil {
+			have = h.amend(have, r)
+		} else {
+			h.removeService(have)
+			have = nil
+		}
 	}
 	if r == nil {
 		return
@@ -214,7 +220,7 @@ func (h *hub) addService(r *ServiceRecord) *hubService {
 	}
 	s := &hubService{record: r, options: o}
 	for _, port := range r.Service.Spec.Ports {
-		s.ports = append(s.ports, &hubPort{service: s, port: port, proxy: h.proxy(o, false), outside: h.proxy(o, o.AcceptProxyProtocol), waits: o.Queue > 0, pool: proxy.NewPool(poolOptions(r.Service, o))})
+		s.ports = append(s.ports, h.newPort(s, port))
 	}
 	h.services[r.Service.Metadata.Name] = s
 	for _, sp := range h.spaces {
@@ -223,12 +229,21 @@ func (h *hub) addService(r *ServiceRecord) *hubService {
 	return s
 }
 
+func (h *hub) newPort(s *hubService, port ServicePort) *hubPort {
+	p := &hubPort{
+		service: s, port: port, proxy: h.proxy(s.options, false), outside: h.proxy(s.options, s.options.AcceptProxyProtocol),
+		pooling: poolOptions(s.record.Service, s.options), waits: s.options.Queue > 0,
+	}
+	p.pool = proxy.NewPool(p.pooling)
+	return p
+}
+
 // removeService takes no more connections to a service. Those that are open go
 // on.
 func (h *hub) removeService(s *hubService) {
 	delete(h.services, s.record.Service.Metadata.Name)
 	for _, sp := range h.spaces {
-		sp.shut(s)
+		sp.shut(s, s.ports)
 	}
 	for _, p := range s.ports {
 		p.pool.Set(nil)
@@ -284,7 +299,7 @@ func (h *hub) endpoints(s *hubService, port ServicePort) (list []proxy.Endpoint)
 			continue
 		}
 		list = append(list, proxy.Endpoint{
-			ID:   fmt.Sprintf("%s/%d", p.pod.Metadata.Name, p.state.supervisor),
+			ID:   fmt.Sprintf("%s/%d-%d", p.pod.Metadata.Name, p.state.supervisor, p.state.started),
 			Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(number)), Sockets: reach.sockets,
 			Header: s.options.SendProxyProtocol, Transparent: s.options.Transparent,
 		})

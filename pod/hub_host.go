@@ -3,6 +3,7 @@ package pod
 import (
 	"errors"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,9 +19,6 @@ type hostListener struct {
 // addresses, a load balancer's, and those of the annotation.
 func (s *Service) hostListeners(o ServiceOptions) (list []hostListener) {
 	all := netip.IPv6Unspecified() // with it IPv4's
-	if o.Transparent {
-		all = netip.IPv4Unspecified() // a client of IPv6 could not be the peer of 127.0.0.1
-	}
 	for i, p := range s.Spec.Ports {
 		if p.NodePort != 0 {
 			list = append(list, hostListener{netip.AddrPortFrom(all, uint16(p.NodePort)), i, "spec.ports"})
@@ -100,6 +98,14 @@ func (s *Store) serve(services []*Service, endpoints []*Endpoints) (_ *served, e
 		return nil, err
 	}
 	return v, nil
+}
+
+// records are those of the services, as they are registered.
+func (v *served) records() []*ServiceRecord {
+	if v == nil {
+		return nil
+	}
+	return slices.Clone(v.registration.records)
 }
 
 func (v *served) end() {

@@ -38,7 +38,7 @@ func (r *reach) close() {
 func (h *hub) reach(p *catalogPod) (*reach, error) {
 	name := p.pod.Metadata.Name
 	if r := h.reaches[name]; r != nil {
-		if r.state.supervisor == p.state.supervisor && r.state.netns == p.state.netns {
+		if r.state.same(p.state) {
 			return r, nil
 		}
 		delete(h.reaches, name)

@@ -54,14 +54,16 @@ func (sp *space) host() bool { return sp.netns == nil }
 // open listens for a service. On the host only the process does it that has
 // registered the service.
 func (sp *space) open(s *hubService) {
-	if sp.host() && s.record.PID != os.Getpid() {
+	sp.openPorts(s, s.ports)
+}
+
+// openPorts listens for some of a service's ports.
+func (sp *space) openPorts(s *hubService, ports []*hubPort) {
+	ip, ok := s.record.Service.address()
+	if sp.host() && s.record.PID != os.Getpid() || !ok {
 		return
 	}
-	ip, ok := s.record.Service.address()
-	for _, p := range s.ports {
-		if !ok {
-			break
-		}
+	for _, p := range ports {
 		err := sp.listen(netip.AddrPortFrom(ip, uint16(p.port.Port)), p)
 		if err == nil {
 			err = sp.lead(p)
@@ -217,14 +219,11 @@ func (sp *space) listener(addr netip.AddrPort) (*net.TCPListener, error) {
 	}
 	var c net.ListenConfig
 	c.SetMultipathTCP(false) // neither a table nor splice(2) knows its sockets
-	text, network := addr.String(), "tcp"
-	switch addr.Addr() {
-	case netip.IPv6Unspecified():
+	text := addr.String()
+	if addr.Addr() == netip.IPv6Unspecified() {
 		text = fmt.Sprintf(":%d", addr.Port()) // also where there is no IPv6
-	case netip.IPv4Unspecified():
-		network = "tcp4" // or else it were all addresses of IPv6 too
 	}
-	l, err := c.Listen(context.Background(), network, text)
+	l, err := c.Listen(context.Background(), "tcp", text)
 	if err != nil {
 		return nil, err
 	}
@@ -236,20 +235,24 @@ func (sp *space) listener(addr netip.AddrPort) (*net.TCPListener, error) {
 	return t, nil
 }
 
-// shut takes no more connections to a service. Those that are open go on.
-func (sp *space) shut(s *hubService) {
-	for _, p := range s.ports {
+// shut takes no more connections to ports of a service. Those that are open go on.
+func (sp *space) shut(s *hubService, ports []*hubPort) {
+	for _, p := range ports {
 		for _, f := range sp.fronts[p] {
-			if f.led {
-				if err := sp.table.Drop(f.protocol, f.addr); err != nil {
-					sp.hub.store.log().Error("a service that has gone is still led to", "service", s.record.Service.Metadata.Name, "error", err)
-				}
-			}
-			f.socket.Close()
-			sp.hub.draining.Go(func() { f.Shutdown(sp.hub.living) })
+			sp.shutFront(s.record.Service.Metadata.Name, f)
 		}
 		delete(sp.fronts, p)
 	}
+}
+
+func (sp *space) shutFront(service string, f *front) {
+	if f.led {
+		if err := sp.table.Drop(f.protocol, f.addr); err != nil {
+			sp.hub.store.log().Error("a service that has gone is still led to", "service", service, "error", err)
+		}
+	}
+	f.socket.Close()
+	sp.hub.draining.Go(func() { f.Shutdown(sp.hub.living) })
 }
 
 // close ends all connections of the namespace.

@@ -112,7 +112,7 @@ func TestRefusals(t *testing.T) {
 	for _, r := range []interface {
 		Refusals() refusals
 	}{Metadata{}, Spec{}, PodSecurityContext{}, Container{}, EnvVarSource{}, Resources{}, ResourceList{}, VolumeMount{}, Volume{}, SecurityContext{}, Probe{},
-		ServiceSpec{}, EndpointAddress{}, DeploymentSpec{}, DeploymentStrategy{}, LabelSelector{}, TemplateMetadata{}} {
+		ServiceSpec{}, EndpointAddress{}, DeploymentSpec{}, LabelSelector{}, TemplateMetadata{}} {
 		typ := reflect.TypeOf(r)
 		for name, refusal := range r.Refusals() {
 			if !strings.HasPrefix(refusal.Reason, "not supported") {

@@ -176,9 +176,15 @@ func TestManifestErrors(t *testing.T) {
 		{manifest(deployment("web", `"replicas": 2, `+strings.Replace(template, `"image": "x"`, `"image": "x", "ports": [{"containerPort": 80, "hostPort": 80}]`, 1))), `1 spec.template.spec.containers[0].ports[0].hostPort: only one of the 2 replicas can have host port 80; use a Service`},
 		{manifest(deployment("web", strings.Replace(template, `"spec": {`, `"spec": {"restartPolicy": "Never", `, 1))), `1 spec.template.spec.restartPolicy: Never is not for the pods of a Deployment, which Kubernetes keeps running; use Always, or a Pod`},
 		{manifest(deployment("web", `"strategy": {"type": "Recreate"}, "minReadySeconds": 0, `+template)), ``},
-		{manifest(deployment("web", `"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}, `+template)), `1 spec.strategy.type: RollingUpdate is not supported yet: a Deployment is changed by stopping its pods and running it again; use Recreate, or leave the field out` + "\n" +
-			`1 spec.strategy.rollingUpdate: not supported yet: a Deployment is changed by stopping its pods and running it again; leave the field out`},
-		{manifest(deployment("web", `"minReadySeconds": 5, `+template)), `1 spec.minReadySeconds: found 5: not supported yet: a Deployment is changed by running it again, nothing waits for its pods; leave the field out`},
+		{manifest(deployment("web", `"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": "50%"}}, "minReadySeconds": 5, `+template)), ``},
+		{manifest(deployment("web", `"strategy": {"type": "Recreate", "rollingUpdate": {}}, `+template)), `1 spec.strategy.rollingUpdate: it is for the type RollingUpdate, and spec.strategy.type is Recreate; leave one of them out`},
+		{manifest(deployment("web", `"strategy": {"type": "Rolling"}, `+template)), `1 spec.strategy.type: unknown value "Rolling"; use RollingUpdate, Recreate`},
+		{manifest(deployment("web", `"strategy": {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": "0%"}}, `+template)), `1 spec.strategy.rollingUpdate.maxUnavailable: 0, as maxSurge is: nothing could ever be replaced; make one of them 1 or more`},
+		{manifest(deployment("web", `"strategy": {"rollingUpdate": {"maxSurge": "a lot", "maxUnavailable": "101%"}}, `+template)), `1 spec.strategy.rollingUpdate.maxSurge: found a lot, expected a number, 0 or more, or a percentage such as "25%"` + "\n" +
+			`1 spec.strategy.rollingUpdate.maxUnavailable: found 101%; use 100% at most`},
+		{manifest(deployment("web", `"minReadySeconds": 700, `+template)), `1 spec.progressDeadlineSeconds: 600 is out of range; use more than minReadySeconds (700), up to 31536000`},
+		{manifest(deployment("web", `"paused": true, "revisionHistoryLimit": 10, `+template)), `1 spec.paused: found true: not supported yet: a Deployment changes when a changed file is applied; leave the field out` + "\n" +
+			`1 spec.revisionHistoryLimit: found 10: not supported yet: no earlier revisions are kept; leave the field out`},
 		{manifest(strings.Replace(deployment("web", template), `"name": "web"`, `"name": "web", "annotations": {"peapod.dev/balance": "random"}`, 1)), `1 metadata.annotations["peapod.dev/balance"]: it has no effect here: annotations with peapod.dev/ are for Services`},
 
 		{manifest(aPod, service("s", `"selector": {"app": "a"}, "ports": [{"port": 1, "targetPort": "http"}]`)), ``},

@@ -193,7 +193,7 @@ func writeForAll(path, text string) error {
 // makeShm makes the memory that the pod's processes share by name, as they
 // share their ipc namespace.
 func (s *Supervisor) makeShm() error {
-	if err := os.Mkdir(s.place.shm(), 0o755); err != nil {
+	if err := os.MkdirAll(s.place.shm(), 0o755); err != nil {
 		return err
 	}
 	return mountTmpfs(s.place.shm(), "mode=1777,size=65536k", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC)

@@ -48,8 +48,8 @@ type Options struct {
 
 	// ownLog gives the supervisor a log file of its own.
 	ownLog bool
-	// grouped tells that other pods have the same process for a supervisor.
-	grouped bool
+	// group is what the pod belongs to.
+	group groupMark
 }
 
 // Result is how a pod ended.

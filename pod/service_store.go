@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +27,10 @@ type ServiceRecord struct {
 	// Endpoints are those by hand, of a service without a selector.
 	Endpoints *Endpoints `json:"endpoints,omitempty"`
 	Created   time.Time  `json:"created"`
+	// Changed is when it was changed last, after that.
+	Changed time.Time `json:"changed,omitzero"`
+	// Group is what the service belongs to: that of the pods it came with.
+	Group string `json:"group,omitempty"`
 	// PID is the process that registered the service and listens for it on
 	// the host.
 	PID int `json:"pid"`
@@ -173,16 +176,10 @@ func (s *Service) supported() error {
 	switch {
 	case err != nil:
 		return err
-	case o.Transparent && s.listensByIPv6(o):
-		return s.Errorf("metadata.annotations", "%stransparent is for clients of IPv4: pods are connected to by that; leave the addresses of IPv6 out", AnnotationPrefix)
 	case o.Transparent && len(s.Spec.Selector) == 0:
 		return s.Errorf("metadata.annotations", "%stransparent is for pods: what Endpoints list is reached from the host, and cannot answer to its clients' addresses; leave it out", AnnotationPrefix)
 	}
 	return nil
-}
-
-func (s *Service) listensByIPv6(o ServiceOptions) bool {
-	return slices.ContainsFunc(s.hostListeners(o), func(l hostListener) bool { return l.addr.Addr().Is6() })
 }
 
 func endpointsOf(svc *Service, list []*Endpoints) *Endpoints {
@@ -216,6 +213,7 @@ func (s *Store) lockServices() (*os.File, error) {
 // clearServices removes what processes that died have left of services.
 func (s *Store) clearServices() error {
 	s.sweepSockets()
+	s.sweepGroups()
 	if _, err := os.Stat(s.servicesDir()); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

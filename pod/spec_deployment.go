@@ -25,19 +25,19 @@ type DeploymentSpec struct {
 	// Selector has labels of the template, as Kubernetes demands it.
 	Selector LabelSelector `json:"selector"`
 	Template PodTemplate   `json:"template"`
-	// Strategy is how a deployment is changed: Recreate, which is to stop its
-	// pods and to run the changed one.
+	// Strategy is how a deployment is changed while it runs.
 	Strategy DeploymentStrategy `json:"strategy,omitzero"`
+	// MinReadySeconds is how long a new pod has to be ready before the next
+	// one is replaced.
+	MinReadySeconds int `json:"minReadySeconds,omitempty"`
+	// ProgressDeadlineSeconds is how long each new pod has to become ready,
+	// before a change is given up; 600 where absent.
+	ProgressDeadlineSeconds *int `json:"progressDeadlineSeconds,omitempty"`
 }
 
 // LabelSelector selects what has all of the labels.
 type LabelSelector struct {
 	MatchLabels map[string]string `json:"matchLabels,omitempty"`
-}
-
-// DeploymentStrategy is Recreate, or absent.
-type DeploymentStrategy struct {
-	Type string `json:"type,omitempty"`
 }
 
 // PodTemplate is a pod without a name.

@@ -197,12 +197,13 @@ func (SecurityContext) Refusals() map[string]strict.Refusal {
 // Refusals implements strict.Refuser.
 func (ServiceSpec) Refusals() map[string]strict.Refusal {
 	return refusals{
-		"externalTrafficPolicy":    unless("Cluster", later("pods see the client's address by an annotation only", "write "+AnnotationPrefix+"transparent or "+AnnotationPrefix+"send-proxy-protocol")),
-		"healthCheckNodePort":      never("there is no other load balancer that could ask"),
-		"loadBalancerClass":        never("this machine is the only load balancer"),
-		"loadBalancerSourceRanges": later("filters of client addresses"),
-		"topologyKeys":             never(noScheduler),
-		"trafficDistribution":      never(noScheduler),
+		"allocateLoadBalancerNodePorts": unless("false", later("node ports that nobody asked for", "write nodePort")),
+		"externalTrafficPolicy":         unless("Cluster", later("pods see the client's address by an annotation only", "write "+AnnotationPrefix+"transparent or "+AnnotationPrefix+"send-proxy-protocol")),
+		"healthCheckNodePort":           never("there is no other load balancer that could ask"),
+		"loadBalancerClass":             never("this machine is the only load balancer"),
+		"loadBalancerSourceRanges":      later("filters of client addresses"),
+		"topologyKeys":                  never(noScheduler),
+		"trafficDistribution":           never(noScheduler),
 	}
 }
 
@@ -218,16 +219,9 @@ func (EndpointAddress) Refusals() map[string]strict.Refusal {
 // Refusals implements strict.Refuser.
 func (DeploymentSpec) Refusals() map[string]strict.Refusal {
 	return refusals{
-		"minReadySeconds":         unless("0", later("a Deployment is changed by running it again, nothing waits for its pods")),
-		"paused":                  unless("false", later("changes to a running Deployment")),
-		"progressDeadlineSeconds": later("changes to a running Deployment"),
-		"revisionHistoryLimit":    later("changes to a running Deployment"),
+		"paused":               unless("false", later("a Deployment changes when a changed file is applied")),
+		"revisionHistoryLimit": unless("0", later("no earlier revisions are kept")),
 	}
-}
-
-// Refusals implements strict.Refuser.
-func (DeploymentStrategy) Refusals() map[string]strict.Refusal {
-	return refusals{"rollingUpdate": later("a Deployment is changed by stopping its pods and running it again")}
 }
 
 // Refusals implements strict.Refuser.

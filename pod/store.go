@@ -124,9 +124,8 @@ func uniqueName(root, name string) string {
 
 func (s *Store) runtime() *runtime.Runtime { return &runtime.Runtime{Root: s.root(), Log: s.Log} }
 
-// claim registers a pod of this name for the calling process, which has other
-// pods too where it is grouped.
-func (s *Store) claim(name string, grouped bool) (place, *os.File, error) {
+// claim registers a pod of this name for the calling process.
+func (s *Store) claim(name string, group groupMark) (place, *os.File, error) {
 	p, err := s.place(name)
 	if err != nil {
 		return p, nil, err
@@ -149,8 +148,8 @@ func (s *Store) claim(name string, grouped bool) (place, *os.File, error) {
 		return p, nil, fmt.Errorf("pod %s: %w and has ended: remove it (peapod pod rm %s), or choose another name (--name)", name, ErrExist, name)
 	}
 	f, err := p.lock()
-	if err == nil && grouped {
-		err = os.WriteFile(p.groupFile(), nil, 0o600) // seen by all who see the signature
+	if err == nil {
+		err = p.mark(group) // seen by all who see the signature
 	}
 	if err == nil {
 		err = p.sign(f)

@@ -35,6 +35,7 @@ type Supervisor struct {
 	workers  []*worker
 	image    *builtinImage // or nil
 	ownLog   *os.File      // or nil
+	from     *handed       // what an earlier supervisor of the pod has left, or nil
 
 	stopping context.Context // ends when the pod is to stop
 	stop     context.CancelFunc
@@ -42,16 +43,20 @@ type Supervisor struct {
 	kill     context.CancelFunc
 	done     chan struct{}
 
-	writing sync.Mutex // held while Output is called
-	telling sync.Mutex // held while Event is called
-	turning sync.Mutex // held while the status changes and Ready is called; above mu
-	over    bool       // nothing changes any more; needs turning
+	writing sync.Mutex    // held while Output is called
+	telling sync.Mutex    // held while Event is called
+	turning sync.Mutex    // held while the status changes and Ready is called; above mu
+	over    bool          // nothing changes any more; needs turning
+	turned  chan struct{} // has an element after a change of the status
 
 	mu      sync.Mutex
 	status  PodStatus
 	started bool        // its status is written when it changes
 	timer   *time.Timer // of the grace period
 	failed  *Result     // the first container that failed
+	ending  bool        // its containers have ended for good
+	giving  bool        // its place is for the next supervisor
+	given   *handed     // the place, once done is closed; nil where it was given up before
 }
 
 // Start starts a pod and returns once all of its containers run. The pod goes
@@ -67,7 +72,7 @@ func Start(ctx context.Context, p *Pod, o *Options) (*Supervisor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.launch(ctx)
+	return r.launch(ctx, nil)
 }
 
 // readied is a pod that is as good as it can be known before anything is made.
@@ -87,9 +92,13 @@ func ready(p *Pod, o *Options) (r *readied, err error) {
 	return r, err
 }
 
-// launch starts the pod.
-func (r *readied) launch(ctx context.Context) (*Supervisor, error) {
-	s := &Supervisor{pod: r.pod, options: *r.options, store: r.options.Store, network: r.network, done: make(chan struct{})}
+// launch starts the pod, in the place that an earlier one of the name has left,
+// where from is not nil.
+func (r *readied) launch(ctx context.Context, from *handed) (*Supervisor, error) {
+	s := &Supervisor{
+		pod: r.pod, options: *r.options, store: r.options.Store, network: r.network, from: from,
+		done: make(chan struct{}), turned: make(chan struct{}, 1),
+	}
 	s.killing, s.kill = context.WithCancel(context.WithoutCancel(ctx))
 	s.stopping, s.stop = context.WithCancel(s.killing)
 	if err := s.start(ctx, r.resolved); err != nil {
@@ -101,7 +110,7 @@ func (r *readied) launch(ctx context.Context) (*Supervisor, error) {
 
 // start makes everything, and takes it back when a part of it fails.
 func (s *Supervisor) start(ctx context.Context, resolved []*Resolved) (err error) {
-	if s.place, s.lock, err = s.store.claim(s.pod.Metadata.Name, s.options.grouped); err != nil {
+	if err = s.takePlace(); err != nil {
 		return err
 	}
 	defer func() {
@@ -200,7 +209,11 @@ func (s *Supervisor) log() *slog.Logger { return s.store.log() }
 // root may leave set-user-id programs in its overlay and its volumes, which any
 // user of the host could execute there (CVE-2021-41091).
 func (s *Supervisor) makeData() error {
-	if err := s.store.clear(context.Background(), s.place); err != nil {
+	clear := s.store.clear
+	if s.from != nil && s.from.keep {
+		clear = s.store.clearRuntime
+	}
+	if err := clear(context.Background(), s.place); err != nil {
 		return err
 	}
 	if err := s.store.clearNetwork(context.Background(), s.place); err != nil {
@@ -253,22 +266,31 @@ func (s *Supervisor) startAll(ctx context.Context) error {
 func (s *Supervisor) supervise() {
 	defer close(s.done)
 	s.wait()
-	s.update(func(status *PodStatus) {
-		result := s.result()
-		now := time.Now().UTC()
-		status.FinishTime, status.ExitCode = &now, &result.ExitCode
-		status.Phase = PodSucceeded
-		if result.Container != "" {
-			status.Phase = PodFailed
-		}
-	})
+	s.mu.Lock()
+	s.ending = true
+	giving := s.giving
+	s.mu.Unlock()
+	if !giving { // otherwise it goes on, with the next supervisor
+		s.update(s.finish)
+	}
 	s.turning.Lock()
 	s.over = true
 	s.turning.Unlock()
 	s.mu.Lock()
-	keep := s.options.Keep
+	keep := s.options.Keep || giving
 	s.mu.Unlock()
 	s.release(keep)
+}
+
+// finish makes the status that of a pod which has ended. mu is held.
+func (s *Supervisor) finish(status *PodStatus) {
+	result := s.result()
+	now := time.Now().UTC()
+	status.FinishTime, status.ExitCode = &now, &result.ExitCode
+	status.Phase = PodSucceeded
+	if result.Container != "" {
+		status.Phase = PodFailed
+	}
 }
 
 // wait lets each worker, from its first start on, run its container to the
@@ -398,6 +420,10 @@ func (s *Supervisor) change(change func(*PodStatus)) (told []Readiness) {
 	}
 	change(&s.status)
 	s.status.setConditions()
+	select {
+	case s.turned <- struct{}{}:
+	default:
+	}
 	if s.options.Ready != nil {
 		told = s.status.changes(&before)
 	}
@@ -462,7 +488,11 @@ func (s *Supervisor) release(keep bool) {
 			s.log().Error("the image cannot be removed", "error", err)
 		}
 	}
-	s.lock.Close()
+	if s.giving {
+		s.given = &handed{place: s.place, lock: s.lock}
+	} else {
+		s.lock.Close()
+	}
 	if s.ownLog != nil {
 		s.ownLog.Close()
 	}

@@ -58,7 +58,7 @@ func TestTrafficIsTrue(t *testing.T) {
 	address := s.services(`{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": "http"}]}}
 {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "headless"}, "spec": {"clusterIP": "None", "selector": {"app": "web"}}}`)[0].Service.Spec.ClusterIP + ":80"
 	web := s.serve("web", 80)
-	_, out := s.start(web)
+	sup, out := s.start(web)
 	out.await("a: ready", 1)
 	const connections = 40
 	text := strings.Repeat("x", 1000)
@@ -83,7 +83,7 @@ func TestTrafficIsTrue(t *testing.T) {
 	s.awaitLog(name, "b: ready")
 	id := "web/" + web.Metadata.Name
 	want := EndpointTraffic{
-		ID: fmt.Sprintf("%s/%d", web.Metadata.Name, os.Getpid()), Name: web.Metadata.Name, Address: "127.0.0.1:80", States: map[string]int{"ready": 2},
+		ID: fmt.Sprintf("%s/%d-%d", web.Metadata.Name, os.Getpid(), sup.Status().StartTime.UnixNano()), Name: web.Metadata.Name, Address: "127.0.0.1:80", States: map[string]int{"ready": 2},
 		Active: 1, Total: connections + 3, In: connections*1000 + 5 + 2*5, Out: connections*1003 + 5 + 2*8,
 	}
 	testkit.Until(t, func() string {

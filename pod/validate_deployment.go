@@ -14,13 +14,7 @@ func (d *Deployment) Validate() error {
 	if replicas < 0 || replicas > maxReplicas {
 		ps.addf("spec.replicas", "%d is out of range; use 0 to %d", replicas, maxReplicas)
 	}
-	switch d.Spec.Strategy.Type {
-	case "", "Recreate":
-	case "RollingUpdate":
-		ps.addf("spec.strategy.type", "RollingUpdate is not supported yet: a Deployment is changed by stopping its pods and running it again; use Recreate, or leave the field out")
-	default:
-		ps.oneOf("spec.strategy.type", d.Spec.Strategy.Type, "Recreate")
-	}
+	ps.strategy(&d.Spec)
 	ps.noAnnotations(d.Metadata.Annotations)
 	ps.deploymentSelector(d)
 	if last := d.podName(max(replicas, 1) - 1); isLabel(d.Metadata.Name) && !isLabel(last) {

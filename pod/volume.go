@@ -54,7 +54,7 @@ func (s *Supervisor) makeEmptyDir(path string, e *EmptyDir) error {
 	if err := os.MkdirAll(path, 0o777); err != nil {
 		return err
 	}
-	if e.Medium == MediumMemory {
+	if e.Medium == MediumMemory && !mountedOn(path) {
 		options := "mode=0777"
 		if !e.SizeLimit.IsZero() {
 			options += ",size=" + strconv.FormatInt(e.SizeLimit.Value(), 10)
@@ -71,6 +71,13 @@ func (s *Supervisor) makeEmptyDir(path string, e *EmptyDir) error {
 		mode |= os.ModeSetgid
 	}
 	return os.Chmod(path, mode) // whatever the umask is
+}
+
+// mountedOn tells whether something is: what is kept of an earlier run.
+func mountedOn(path string) bool {
+	var dir, above unix.Stat_t
+	err := errors.Join(unix.Stat(path, &dir), unix.Stat(filepath.Dir(path), &above))
+	return err == nil && dir.Dev != above.Dev
 }
 
 func mountTmpfs(path, options string, flags uintptr) error {

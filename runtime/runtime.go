@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -25,14 +24,10 @@ type Runtime struct {
 
 // DefaultRoot is /run/peapod for root, $XDG_RUNTIME_DIR/peapod for others.
 func DefaultRoot() string {
-	if !rootless() {
-		return "/run/peapod"
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); os.Geteuid() != 0 && dir != "" {
+		return filepath.Join(dir, "peapod")
 	}
-	dir := os.Getenv("XDG_RUNTIME_DIR")
-	if dir == "" {
-		dir = filepath.Join("/run/user", strconv.Itoa(os.Geteuid())) // where systemd has it
-	}
-	return filepath.Join(dir, "peapod")
+	return "/run/peapod"
 }
 
 func (r *Runtime) root() string {

@@ -24,10 +24,10 @@ func (p *peapod) podCommand() *cli.Command {
 Example: peapod pod run -d examples/hello.json && peapod pod ps`,
 		Commands: []*cli.Command{
 			p.podRunCommand(), p.podPsCommand(), p.podInspectCommand(), p.podLogsCommand(), p.podExecCommand(),
-			p.podStopCommand(), p.podRmCommand(), p.podWaitCommand(), p.podPortCommand(),
+			p.podRestartCommand(), p.podStopCommand(), p.podRmCommand(), p.podWaitCommand(), p.podPortCommand(),
 		},
 		// Docker's and kubectl's.
-		Elsewhere: map[string]string{"list": "ps", "ls": "ps", "get": "ps", "delete": "rm", "describe": "inspect", "kill": "stop"},
+		Elsewhere: map[string]string{"list": "ps", "ls": "ps", "get": "ps", "delete": "rm", "describe": "inspect", "kill": "stop", "rollout": "restart"},
 	}
 }
 

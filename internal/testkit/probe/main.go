@@ -122,10 +122,6 @@ func init() {
 		"peers":   peers,
 		"serve":   serve,
 		"web":     web,
-		"lookup":  lookup,
-		// Datagrams.
-		"answerDatagrams": answerDatagrams,
-		"datagram":        datagram,
 	}
 }
 

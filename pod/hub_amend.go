@@ -1,0 +1,116 @@
+package pod
+
+import (
+	"net/netip"
+	"os"
+	"slices"
+)
+
+// amend makes a service that is forwarded to what a changed record says, and
+// returns what there is then; nil where it is to be begun anew. Ports that the
+// change does not concern go on listening: no connection is refused meanwhile, and
+// those that are open stay.
+func (h *hub) amend(s *hubService, r *ServiceRecord) *hubService {
+	o, err := r.Service.Options()
+	address, ok := r.Service.address()
+	if before, had := s.record.Service.address(); err != nil || before != address || had != ok {
+		h.removeService(s)
+		return nil
+	}
+	next := &hubService{record: r, options: o}
+	leaving := slices.Clone(s.ports)
+	var fresh []*hubPort
+	for _, port := range r.Service.Spec.Ports {
+		p := h.newPort(next, port)
+		next.ports = append(next.ports, p)
+		i := slices.IndexFunc(leaving, p.like)
+		if i < 0 {
+			fresh = append(fresh, p)
+			continue
+		}
+		h.inherit(p, leaving[i])
+		leaving = slices.Delete(leaving, i, i+1)
+	}
+	h.services[r.Service.Metadata.Name] = next
+	for _, sp := range h.spaces {
+		sp.shut(s, leaving)
+		sp.openPorts(next, fresh)
+		if sp.host() {
+			next.failed = sp.align(next)
+		}
+	}
+	for _, p := range leaving {
+		p.pool.Set(nil)
+	}
+	return next
+}
+
+// like tells whether connections to two ports are treated alike, so that one can
+// go on with what listens for the other.
+func (p *hubPort) like(as *hubPort) bool {
+	return p.port.Port == as.port.Port && p.udp() == as.udp() && p.proxy == as.proxy && p.outside == as.outside && p.pooling == as.pooling
+}
+
+// inherit gives a port what another one has. That itself is not changed: somebody
+// may be reading it.
+func (h *hub) inherit(p, from *hubPort) {
+	p.pool, p.open = from.pool, from.open
+	for _, sp := range h.spaces {
+		if fronts := sp.fronts[from]; fronts != nil {
+			sp.fronts[p] = fronts
+			delete(sp.fronts, from)
+		}
+	}
+}
+
+// hostFailure is an address of the host that cannot be listened at.
+type hostFailure struct {
+	listener hostListener
+	err      error
+}
+
+// align has the host listen at what the service is to have there, and nowhere
+// else.
+func (sp *space) align(s *hubService) (failed *hostFailure) {
+	wanted := map[*hubPort]map[netip.AddrPort]hostListener{}
+	for _, p := range s.ports {
+		wanted[p] = map[netip.AddrPort]hostListener{}
+	}
+	ip, ok := s.record.Service.address()
+	if mine := s.record.PID == os.Getpid(); ok && mine {
+		for i, p := range s.ports {
+			own := netip.AddrPortFrom(ip, uint16(p.port.Port))
+			wanted[p][own] = hostListener{own, i, "spec.clusterIP"}
+		}
+		for _, l := range s.record.Service.hostListeners(s.options) {
+			wanted[s.ports[l.port]][l.addr] = l
+		}
+	}
+	for _, p := range s.ports {
+		sp.fronts[p] = slices.DeleteFunc(sp.fronts[p], func(f *front) bool {
+			_, stays := wanted[p][f.addr]
+			delete(wanted[p], f.addr)
+			if !stays {
+				sp.shutFront(s.record.Service.Metadata.Name, f)
+			}
+			return !stays
+		})
+	}
+	for p, list := range wanted {
+		for addr, l := range list {
+			var err error
+			if addr.Addr() == ip {
+				err = sp.listen(addr, p)
+			} else {
+				err = sp.listenAt(addr, p, p.outside)
+			}
+			if err == nil {
+				err = sp.lead(p)
+			}
+			if err != nil && failed == nil {
+				failed = &hostFailure{l, err}
+			}
+		}
+	}
+	return failed
+}

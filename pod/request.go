@@ -1,0 +1,142 @@
+package pod
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Whoever wants something changed of pods that are supervised by another process
+// writes a request into that one's directory in $ROOT/groups: NAME.request. The
+// process takes it away, and tells how it goes in NAME.answer, a line of JSON each
+// time, the last of them with the outcome. Who asks removes that. Both find by
+// inotify what the other one has written, and by the lock of the directory whether
+// he still lives.
+
+// groupRequest is one of these.
+type groupRequest struct {
+	// Restart are pods, and Deployments as "deployment/NAME".
+	Restart []string `json:"restart,omitempty"`
+	// Timeout bounds it, in seconds; 0 does not.
+	Timeout float64 `json:"timeout,omitempty"`
+}
+
+// groupAnswer is a line of the answer.
+type groupAnswer struct {
+	Text string `json:"text,omitempty"` // how it goes
+	Done bool   `json:"done,omitempty"`
+	// Error tells why it was not done, or not as a whole.
+	Error    string `json:"error,omitempty"`
+	ExitCode int    `json:"exitCode,omitempty"`
+}
+
+// errNoGroup tells that nobody takes requests for a pod any more.
+var errNoGroup = fmt.Errorf("%w, and neither is its supervisor: remove it and run its file again (peapod pod rm), or apply that (peapod pod apply)", ErrNotRunning)
+
+const (
+	requestSuffix = ".request"
+	answerSuffix  = ".answer"
+	stopSuffix    = ".stop"
+)
+
+func (s *Store) groupsDir() string { return filepath.Join(s.root(), "groups") }
+
+func (s *Store) groupPlace(id string) place {
+	return place{name: id, state: filepath.Join(s.groupsDir(), id)}
+}
+
+// ask has the process of a group do something, and waits until that is done, or
+// ctx ends: then it goes on without a witness.
+func (s *Store) askGroup(ctx context.Context, id string, r *groupRequest, progress func(string)) error {
+	p := s.groupPlace(id)
+	w, err := watch(ctx, p.state)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errNoGroup
+	}
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	// Made here, so that it can be read when the directory has gone.
+	answer, err := os.CreateTemp(p.state, "*"+answerSuffix)
+	if err != nil {
+		return fmt.Errorf("ask the supervisor: %w", err)
+	}
+	defer os.Remove(answer.Name())
+	defer answer.Close()
+	if err := p.request(strings.TrimSuffix(answer.Name(), answerSuffix), r); err != nil {
+		return fmt.Errorf("ask the supervisor: %w", err)
+	}
+	begun := false
+	for lines := bufio.NewReader(answer); ; {
+		running, err := p.supervised() // before the last that it has to say is read
+		if err != nil {
+			return err
+		}
+		if done, err := readProgress(lines, &begun, progress); done || err != nil {
+			return err
+		}
+		switch {
+		case !running && begun:
+			return errors.New("the supervisor has died meanwhile, and its pods with it (peapod pod ps)")
+		case !running:
+			return errNoGroup
+		}
+		if err := w.wait(time.Second); err != nil {
+			return fmt.Errorf("%w: the supervisor goes on with it (peapod pod ps)", err)
+		}
+	}
+}
+
+// readProgress reads what there is of an answer.
+func readProgress(lines *bufio.Reader, begun *bool, progress func(string)) (done bool, err error) {
+	for {
+		line, err := lines.ReadBytes('\n') // each is written at once
+		if errors.Is(err, io.EOF) {
+			return false, nil
+		}
+		*begun = true
+		var a groupAnswer
+		if err == nil {
+			err = json.Unmarshal(line, &a)
+		}
+		switch {
+		case err != nil:
+			return false, fmt.Errorf("the supervisor's answer: %w", err)
+		case a.Error == errNoGroup.Error():
+			return true, errNoGroup
+		case a.Error != "":
+			return true, &remoteError{a.Error, a.ExitCode}
+		case a.Done:
+			return true, nil
+		case progress != nil && a.Text != "":
+			progress(a.Text)
+		}
+	}
+}
+
+// request writes a request, whole or not at all.
+func (p place) request(path string, r *groupRequest) error {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return replaceFile(path+requestSuffix, data)
+}
+
+// wakeGroup tells a group's process that a pod's stop.json is there.
+func (s *Store) wakeGroup(id, pod string) error {
+	err := os.WriteFile(filepath.Join(s.groupPlace(id).state, pod+stopSuffix), nil, 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // it has just ended
+	}
+	return err
+}
