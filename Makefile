@@ -1,4 +1,4 @@
-# Everything there is to do here: build, demo, test, lint, bench, bench-proxy, install.
+# Everything there is to do here: build, demo, test, test-vm, lint, bench, bench-proxy, install.
 
 PREFIX  ?= /usr/local
 DESTDIR ?=
@@ -18,7 +18,7 @@ export GOFLAGS += -buildvcs=false
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build demo test lint bench bench-proxy install examples/shop/images
+.PHONY: build demo test test-vm lint bench bench-proxy install examples/shop/images
 .DEFAULT_GOAL := build
 
 build:
@@ -36,6 +36,11 @@ test: build
 		echo "make test: the tests make namespaces, mounts and cgroups and need root: sudo -E make test" >&2; exit 1; fi
 	$(GO) vet ./...
 	$(GO) test -p 1 ./...
+
+# The tests on other kernels, in emulated machines; downloads Debian's kernels
+# once. make test-vm MACHINE=v2 PKG=./cgroups RUN=TestPids, and VMFLAGS=-shell or -list.
+test-vm:
+	$(GO) run ./integration/vm $(if $(MACHINE),-machine $(MACHINE)) $(if $(PKG),-pkg $(PKG)) $(if $(RUN),-run '$(RUN)') $(VMFLAGS)
 
 lint:
 	@files=$$(gofmt -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go')); \

@@ -400,7 +400,7 @@ func TestNothingIsMade(t *testing.T) {
 		text string
 	}{
 		{"blockIO", &specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{Weight: &weight}}, cgroups.ErrUnsupported, "blockIO"},
-		{"controller", &specs.LinuxResources{Unified: map[string]string{"misc.max": "x 1"}}, cgroups.ErrNoController, "misc"},
+		{"controller", &specs.LinuxResources{Unified: map[string]string{"nothing.max": "1"}}, cgroups.ErrNoController, "nothing"},
 		{"value", &specs.LinuxResources{Unified: map[string]string{"cgroup.max.depth": "x"}}, unix.EINVAL, "cgroup.max.depth"},
 	} {
 		if mode(t) == cgroups.V1 && test.name == "value" {

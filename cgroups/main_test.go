@@ -47,12 +47,21 @@ func remount(mode string) error {
 	return nil
 }
 
-// groups lists the directories of a group in all hierarchies.
+// groups lists the directories of a group in all hierarchies. Controllers that
+// are mounted together have names of their own besides, which are links.
 func groups(path string) []string {
 	var list []string
-	for _, pattern := range []string{mountPoint + path, mountPoint + "/*" + path} {
+	for _, pattern := range []string{mountPoint, mountPoint + "/*"} {
 		found, _ := filepath.Glob(pattern)
-		list = append(list, found...)
+		for _, hierarchy := range found {
+			info, err := os.Lstat(hierarchy)
+			if err != nil || info.Mode()&fs.ModeSymlink != 0 {
+				continue
+			}
+			if _, err := os.Stat(hierarchy + path); err == nil {
+				list = append(list, hierarchy+path)
+			}
+		}
 	}
 	return list
 }

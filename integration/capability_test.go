@@ -15,7 +15,7 @@ import (
 // A container cannot have what its creator has not: it goes without, and its
 // creator is told.
 func TestLackingCapability(t *testing.T) {
-	lack, err := testkit.Build("lack", testkit.Module+"/internal/testkit/lack")
+	lack, err := testkit.Build("lack")
 	if err != nil {
 		t.Fatal(err)
 	}

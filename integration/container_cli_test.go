@@ -60,13 +60,6 @@ func TestPlan(t *testing.T) {
 	peapod(t, "plan", newBundle(t, func(s *specs.Spec) { s.Process.Args = nil })).wants(1, "process.args")
 }
 
-func TestNeedsRoot(t *testing.T) {
-	bundle := newBundle(t, nil, "echo")
-	open(t, bundle)
-	id := newName(t)
-	finish(t, asNobody(command(t, "run", "-b", bundle, id))).wants(1, "need root", "sudo")
-}
-
 func TestSpec(t *testing.T) {
 	bundle := t.TempDir()
 	cmd := command(t, "spec")

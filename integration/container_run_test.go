@@ -88,7 +88,7 @@ func TestRunDetached(t *testing.T) {
 func TestRunFailures(t *testing.T) {
 	id := newName(t)
 	peapod(t, "run", "-b", newBundle(t, func(s *specs.Spec) { s.Process.Args = []string{"nope"} }), id).
-		wants(1, "peapod: ", `"nope"`, "no such file or directory", "not found")
+		wants(1, "peapod: ", `"nope"`, "executable file not found in $PATH")
 	peapod(t, "run", "-b", newBundle(t, func(s *specs.Spec) { s.Process.Cwd = "tmp" }), id).wants(1, "process.cwd", "absolute")
 	peapod(t, "run", "-b", newBundle(t, func(s *specs.Spec) { s.Root.Path = "/nonexistent" }), id).wants(1, "/nonexistent")
 	peapod(t, "run", "-b", t.TempDir(), id).wants(1, "config.json")

@@ -35,7 +35,7 @@ var needed = []struct {
 // A kernel that lacks a system call, or a seccomp filter that hides it, is told
 // from before anything is made, down to the state directory.
 func TestMissingCalls(t *testing.T) {
-	deny, err := testkit.Build("deny", testkit.Module+"/internal/testkit/deny")
+	deny, err := testkit.Build("deny")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -97,7 +97,7 @@ func prepare() (err error) {
 		os.Setenv(name, filepath.Join(testkit.Scratch(), dir))
 	}
 	os.Setenv("CGO_ENABLED", "0")
-	binary, err = testkit.Build("peapod", testkit.Module+"/cmd/peapod", "-trimpath", "-ldflags", "-s -w -X main.version=0.0.0-test")
+	binary, err = testkit.Build("peapod")
 	return err
 }
 

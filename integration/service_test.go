@@ -78,7 +78,9 @@ func serviceColumn(t testing.TB, name string, column int) string {
 type topOf struct {
 	Ports []struct {
 		Service   string
+		Active    int
 		Total     uint64
+		Waiting   int
 		PerSecond *struct{ Connections float64 }
 		Endpoints []struct {
 			Name    string
@@ -87,6 +89,14 @@ type topOf struct {
 			States  map[string]int
 		}
 	}
+}
+
+// active is how many connections and flows there are.
+func (o topOf) active() (n int) {
+	for _, p := range o.Ports {
+		n += p.Active
+	}
+	return n
 }
 
 func TestServiceCommands(t *testing.T) {

@@ -71,6 +71,9 @@ func Attach(ctx context.Context, o Options) (*Attachment, error) {
 		return nil, fail("attach", fmt.Sprintf("pod %q to network %s", o.Pod, o.Network), fmt.Errorf("%w: %w", ErrInvalid, err))
 	}
 	a := &Attachment{Network: o.Network, state: state{o.StateDir}, pod: o.Pod, record: &record{Mode: o.Network.Mode}}
+	if o.Network.Mode == Bridge {
+		a.record.Bridge = o.Network.Name
+	}
 	err := ctx.Err()
 	if err == nil {
 		err = a.claim(ctx)
@@ -169,9 +172,19 @@ func (a *Attachment) join(host *netlink.Conn, end *podEnd, o *Options) (b *bridg
 		return nil, nil, err
 	}
 	defer unlock()
+	release, err := lockBridges()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer release()
 	if b, err = ensureBridge(host, &o.Network); err != nil {
 		return nil, nil, err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, removeIdle(host, b.name, noPort))
+		}
+	}()
 	subnets, err := end.usable(b.subnets())
 	if err != nil {
 		return nil, nil, err
@@ -187,7 +200,8 @@ func (a *Attachment) join(host *netlink.Conn, end *podEnd, o *Options) (b *bridg
 // somebody else has the number.
 func (a *Attachment) pair(host *netlink.Conn, b *bridge, netns *os.File, n int, addresses []netip.Prefix) error {
 	p := pair{linkName(b.name, n), randomHardware(), b.link, netns, hardware(addresses[0].Addr())}
-	a.HostLink, a.record.Link, a.record.Hardware, a.record.Addresses = p.name, p.name, p.hardware, addresses
+	a.HostLink, a.record.Addresses = p.name, addresses
+	a.record.Link, a.record.Hardware = p.name, p.hardware
 	if err := a.record.writeTo(a.file); err != nil {
 		return err
 	}
@@ -208,7 +222,8 @@ func (a *Attachment) pair(host *netlink.Conn, b *bridge, netns *os.File, n int, 
 }
 
 // Detach takes the network from the namespace again. A second call does
-// nothing. It takes the kernel some 15 ms to remove a link.
+// nothing. It takes the kernel some 15 ms to remove a link, and as long again to
+// remove the bridge with its last one.
 func (a *Attachment) Detach(ctx context.Context) error {
 	if a.file == nil {
 		return nil
@@ -270,30 +285,47 @@ func (s state) undo(ctx context.Context, pod string, r *record) error {
 	if r.CNI != nil {
 		errs = append(errs, s.disconnect(ctx, pod, r.CNI))
 	}
-	if r.Link != "" {
-		errs = append(errs, s.removeLink(pod, r))
+	if r.Bridge != "" {
+		errs = append(errs, s.leave(pod, r))
 	}
 	return errors.Join(errs...)
 }
 
-// removeLink removes a pod's link and, when that is gone, its lease. Both may be
-// another pod's by now.
-func (s state) removeLink(pod string, r *record) error {
-	c, err := netlink.Open(unix.NETLINK_ROUTE)
-	if err != nil {
-		return fail("remove", "link "+r.Link, err)
-	}
-	defer c.Close()
-	if err := deleteLink(c, r.Link, func(l link) bool { return bytes.Equal(l.hardware, r.Hardware) }); err != nil {
-		return err
-	}
+// leave removes a pod's link and its lease, which both may be another pod's by
+// now, and the bridge with its last link.
+func (s state) leave(pod string, r *record) error {
 	unlock, err := s.lock()
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if owner, err := os.ReadFile(s.lease(r.Link)); err != nil || string(owner) != pod {
+	release, err := lockBridges()
+	if err != nil {
+		return err
+	}
+	defer release()
+	c, err := netlink.Open(unix.NETLINK_ROUTE)
+	if err != nil {
+		return fail("leave", "bridge "+r.Bridge, err)
+	}
+	defer c.Close()
+	mine := func(l link) bool { return l.name == r.Link && bytes.Equal(l.hardware, r.Hardware) }
+	if err := removeIdle(c, r.Bridge, mine); err != nil {
+		return err
+	}
+	if r.Link == "" {
 		return nil
 	}
-	return os.Remove(s.lease(r.Link))
+	// Only now: as long as there is a lease nobody else wants the number.
+	return errors.Join(deleteLink(c, r.Link, mine), s.removeLease(pod, r.Link))
+}
+
+// removeLease removes the lease of a link, if it is the pod's.
+//
+// Preconditions: the state is locked.
+func (s state) removeLease(pod, link string) error {
+	if owner, err := os.ReadFile(s.lease(link)); err != nil || string(owner) != pod {
+		return nil
+	}
+	return os.Remove(s.lease(link))
 }

@@ -1,7 +1,6 @@
 package networks
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -46,7 +45,7 @@ func (b *bridge) numbers(after int, yield func(int) bool) {
 
 // ensureBridge finds the bridge, or makes it, with all that belongs to it.
 //
-// Preconditions: the state is locked; c belongs to the host.
+// Preconditions: the bridges are locked; c belongs to the host.
 func ensureBridge(c *netlink.Conn, s *Spec) (*bridge, error) {
 	l, err := findLink(c, linkNamed(s.Name))
 	if errors.Is(err, unix.ENODEV) {
@@ -103,9 +102,6 @@ func newBridge(c *netlink.Conn, s *Spec) (*bridge, error) {
 		mtu = defaultMTU(c)
 	}
 	err = c.Do(addBridge(s.Name, mtu, gateways[0].Addr()))
-	if errors.Is(err, unix.EEXIST) {
-		return ensureBridge(c, s) // made meanwhile by one with another state directory
-	}
 	if err != nil {
 		return nil, fail("make", "bridge "+s.Name, lacking(err, "bridges (module bridge)"))
 	}
@@ -202,42 +198,37 @@ func localSubnet(bridge string) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom16(addr), 64)
 }
 
-// RemoveBridge removes a bridge that Attach made, called name or [DefaultBridge],
-// and its table of nftables. One that has pods connected to it stays: the error
-// wraps [ErrExist]. One that is not there is no error. ctx is heeded before
-// anything is done.
-func RemoveBridge(ctx context.Context, name string) error {
-	if name == "" {
-		name = DefaultBridge
-	}
-	s := &Spec{Mode: Bridge, Name: name}
-	if err := errors.Join(ctx.Err(), s.check()); err != nil {
-		return fail("remove", "bridge "+name, err)
-	}
-	c, err := netlink.Open(unix.NETLINK_ROUTE)
-	if err != nil {
-		return fail("remove", "bridge "+name, err)
-	}
-	defer c.Close()
+// removeIdle removes a bridge that peapod made, with its table of nftables and
+// the links connected to it, where all of these are going.
+//
+// Preconditions: the bridges are locked.
+func removeIdle(c *netlink.Conn, name string, going func(link) bool) error {
 	l, err := findLink(c, linkNamed(name))
-	if err == nil && !l.ours() {
-		return fail("remove", "bridge "+name, fmt.Errorf("%w: peapod did not make it", ErrExist))
+	if errors.Is(err, unix.ENODEV) || err == nil && !l.ours() {
+		return nil
 	}
+	var ports []link
 	if err == nil {
-		ports, err := listPorts(c, l.index)
-		if err == nil && len(ports) > 0 {
-			err = fmt.Errorf("%w: %v are connected to it", ErrExist, ports)
-		}
-		if err != nil {
-			return fail("remove", "bridge "+name, err)
-		}
+		ports, err = listPorts(c, l.index)
 	}
-	return errors.Join(deleteLink(c, name, link.ours), unprotect(name))
+	if err != nil {
+		return fail("look at", "bridge "+name, err)
+	}
+	if slices.ContainsFunc(ports, func(l link) bool { return !going(l) }) {
+		return nil
+	}
+	table := make(chan error, 1) // the kernel waits for other things here than there
+	go func() { table <- unprotect(name) }()
+	err = fail("remove", "bridge "+name, c.Do(deleteTogether(append(ports, l))...))
+	return errors.Join(err, <-table)
 }
 
-// listPorts names the links that are connected to a bridge.
-func listPorts(c *netlink.Conn, bridge int) (list []string, err error) {
+// noPort is for a bridge that nothing is connected to.
+func noPort(link) bool { return false }
+
+// listPorts lists the links that are connected to a bridge.
+func listPorts(c *netlink.Conn, bridge int) (list []link, err error) {
 	m := netlink.New(unix.RTM_GETLINK, unix.NLM_F_DUMP, linkHeader(0, 0)).Uint32(unix.IFLA_MASTER, uint32(bridge))
-	err = c.Get(m, func(body []byte) { list = append(list, parseLink(body).name) })
+	err = c.Get(m, func(body []byte) { list = append(list, parseLink(body)) })
 	return list, err
 }

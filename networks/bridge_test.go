@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -135,7 +136,6 @@ func TestTable(t *testing.T) {
 func TestConcurrent(t *testing.T) {
 	needsKernel(t)
 	dirs := []string{t.TempDir(), t.TempDir()}
-	t.Cleanup(func() { dropBridge(t, DefaultBridge) })
 	var group sync.WaitGroup
 	var mu sync.Mutex
 	seen := map[netip.Addr]string{}
@@ -189,9 +189,6 @@ func TestExist(t *testing.T) {
 	if err := Release(t.Context(), o.StateDir, "shop"); !errors.Is(err, ErrExist) {
 		t.Errorf("release of a pod that lives: %v", err)
 	}
-	if err := RemoveBridge(t.Context(), DefaultBridge); !errors.Is(err, ErrExist) {
-		t.Errorf("removal of a bridge in use: %v", err)
-	}
 }
 
 // Addresses rest before they are used again, and are used again when there are
@@ -236,7 +233,6 @@ func TestReuseAndExhaustion(t *testing.T) {
 func TestCrash(t *testing.T) {
 	needsKernel(t)
 	dir := t.TempDir()
-	t.Cleanup(func() { dropBridge(t, DefaultBridge) })
 	crash := func() string {
 		t.Helper()
 		a, err := Attach(t.Context(), optionsIn(dir, "shop", newPod(t)))
@@ -283,7 +279,6 @@ func TestReclaim(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { dropBridge(t, DefaultBridge) })
 	dead.file.Close()
 	if _, err := Attach(t.Context(), o("early", newPod(t))); !errors.Is(err, ErrExhausted) {
 		t.Errorf("while processes of the dead pod's namespace may be there: %v", err)
@@ -352,13 +347,13 @@ func TestForeignBridge(t *testing.T) {
 	if _, err := Attach(t.Context(), o); !errors.Is(err, ErrExist) || !strings.Contains(err.Error(), "peapod did not make") {
 		t.Errorf("attach: %v", err)
 	}
-	if err := RemoveBridge(t.Context(), "br7"); !errors.Is(err, ErrExist) {
-		t.Errorf("remove: %v", err)
+	if err := removeIdle(c, "br7", noPort); err != nil || !slices.Contains(hostLinks(t), "br7") {
+		t.Errorf("removed: %v", err)
 	}
 	if err := deleteLink(c, "br7", isBridge); err != nil {
 		t.Fatal(err)
 	}
-	if err := RemoveBridge(t.Context(), "br7"); err != nil {
+	if err := removeIdle(c, "br7", noPort); err != nil {
 		t.Errorf("remove what is not there: %v", err)
 	}
 }
@@ -538,4 +533,34 @@ func BenchmarkAttach(b *testing.B) {
 	}
 	b.ReportMetric(float64(up.Microseconds())/float64(n), "µs/attach")
 	b.ReportMetric(float64(down.Microseconds())/float64(n), "µs/detach")
+}
+
+// The bridge comes and goes with its pods, whoever else begins and ends
+// meanwhile.
+func TestComeAndGo(t *testing.T) {
+	needsKernel(t)
+	dirs := []string{t.TempDir(), t.TempDir()}
+	if unix.Access(filepath.Dir(filepath.Dir(bridgesLock)), unix.W_OK) != nil {
+		dirs[1] = dirs[0] // others than root have no lock between them
+	}
+	var group sync.WaitGroup
+	for i := range 4 {
+		pod := newPod(t)
+		group.Go(func() {
+			for range 5 {
+				a, err := Attach(t.Context(), optionsIn(dirs[i%2], fmt.Sprint("shop", i), pod))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := a.Detach(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	if links, tables := hostLinks(t), listTables(); len(links) != 1 || len(tables) > 0 {
+		t.Errorf("links %v and tables %v are left", links, tables)
+	}
 }

@@ -12,15 +12,13 @@
 //
 // # The host
 //
-// The host is the network namespace of the calling thread. Its bridge, with
-// the gateway's addresses, is made when it is first needed, and stays, as a
-// directory does: to remove a bridge takes the kernel 30 ms, to use one that is
-// there takes none. [RemoveBridge] removes it. What else is changed: IP
-// forwarding is switched on and stays so, and a table of nftables that belongs
-// to the bridge hides the pods' addresses behind the host's (masquerading) and
-// keeps others from reaching the pods through the host. Tables of others are
-// left alone, so that a firewall which drops what is forwarded has to be told
-// about the bridge.
+// The host is the network namespace of the calling thread. Its bridge, with the
+// gateway's addresses, is made for the first pod and removed with the last one.
+// What else is changed: IP forwarding is switched on and stays so, since others
+// may rely on it by then, and a table of nftables that belongs to the bridge hides
+// the pods' addresses behind the host's (masquerading) and keeps others from
+// reaching the pods through the host. Tables of others are left alone, so that a
+// firewall which drops what is forwarded has to be told about the bridge.
 //
 // # Addresses
 //

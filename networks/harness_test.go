@@ -25,9 +25,6 @@ func needsKernel(t testing.TB) {
 		if err := a.Detach(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if err := RemoveBridge(t.Context(), ""); err != nil {
-			t.Fatal(err)
-		}
 		return
 	}
 	if errors.Is(err, ErrUnsupported) && os.Getenv("CI") != "true" {
@@ -58,8 +55,7 @@ func optionsIn(dir, pod string, netns *os.File) Options {
 	}
 }
 
-// attach attaches a pod, which is detached at the test's end, and removes the
-// bridge.
+// attach attaches a pod, which is detached at the test's end.
 func attach(t testing.TB, o Options) *Attachment {
 	t.Helper()
 	a, err := Attach(t.Context(), o)
@@ -70,18 +66,8 @@ func attach(t testing.TB, o Options) *Attachment {
 		if err := a.Detach(context.Background()); err != nil {
 			t.Error(err)
 		}
-		if o.Network.bridged() {
-			dropBridge(t, o.Network.Name)
-		}
 	})
 	return a
-}
-
-// dropBridge removes a bridge, if no pod uses it any more.
-func dropBridge(t testing.TB, name string) {
-	if err := RemoveBridge(context.Background(), name); err != nil && !errors.Is(err, ErrExist) {
-		t.Error(err)
-	}
 }
 
 // left lists the files of a state directory but for the lock and the numbers

@@ -152,3 +152,14 @@ func deleteLink(c *netlink.Conn, name string, right func(link) bool) error {
 	}
 	return fail("remove", "link "+name, err)
 }
+
+// deleteTogether lists the messages that remove links in half of the time that
+// it takes one by one: they become a group, of a number that nobody else chooses,
+// and the group is deleted.
+func deleteTogether(list []link) (m []*netlink.Message) {
+	group := uint32(0x70650000 | list[0].index&0xffff)
+	for _, l := range list {
+		m = append(m, netlink.New(unix.RTM_NEWLINK, 0, linkHeader(l.index, 0)).Uint32(unix.IFLA_GROUP, group))
+	}
+	return append(m, netlink.New(unix.RTM_DELLINK, 0, linkHeader(0, 0)).Uint32(unix.IFLA_GROUP, group))
+}

@@ -11,6 +11,8 @@ import (
 // record is what has to be undone for a pod.
 type record struct {
 	Mode Mode `json:"mode"`
+	// Bridge is the one that the link belongs to.
+	Bridge string `json:"bridge,omitempty"`
 	// Link is the pod's on the host, if it has one.
 	Link string `json:"link,omitempty"`
 	// Hardware is the link's own address, by which it is told from another
@@ -34,6 +36,9 @@ func parseRecord(data []byte) (*record, error) {
 	}
 	if r.Link != "" && !plainName(r.Link, 15) {
 		return nil, fmt.Errorf("%w record: %q is no name of a link", ErrInvalid, r.Link)
+	}
+	if r.Bridge != "" && !plainName(r.Bridge, maxBridge) {
+		return nil, fmt.Errorf("%w record: %q is no name of a bridge", ErrInvalid, r.Bridge)
 	}
 	if r.CNI != nil {
 		if err := r.CNI.check(); err != nil {

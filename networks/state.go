@@ -47,9 +47,27 @@ func names(dir string) ([]string, error) {
 }
 
 // lock waits until nobody else changes anything. Who holds the lock does not
-// wait for anybody but the kernel.
-func (s state) lock() (unlock func(), err error) {
-	f, err := os.OpenFile(filepath.Join(s.dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+// wait for anybody but the kernel and the bridges' lock.
+func (s state) lock() (unlock func(), err error) { return lockFile(filepath.Join(s.dir, "lock")) }
+
+// bridgesLock is held while a bridge is made, joined or removed: state
+// directories share the host's. It is taken after a state's own lock. Who may not
+// write there is not the host's root, and has a host of his own.
+const bridgesLock = "/run/peapod/bridges.lock"
+
+func lockBridges() (unlock func(), err error) {
+	err = os.MkdirAll(filepath.Dir(bridgesLock), 0o700)
+	if err == nil {
+		unlock, err = lockFile(bridgesLock)
+	}
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) {
+		return func() {}, nil
+	}
+	return unlock, err
+}
+
+func lockFile(path string) (unlock func(), err error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
 	}

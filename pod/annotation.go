@@ -28,7 +28,9 @@ type ServiceOptions struct {
 	// connections than the others; 0 is not at all.
 	SlowStart time.Duration
 	// MaxConnections is how many connections each pod has at a time, 0 is
-	// any number; Queue is how many more wait until one has ended.
+	// any number; Queue is how many more wait until one has ended, others are
+	// cut off at once. Each process counts those that it forwards: for its
+	// own pods and, where it has registered the service, for the host.
 	MaxConnections, Queue int
 	// IdleTimeout ends a connection on which nothing has moved for so long;
 	// 0 is never.
@@ -44,7 +46,9 @@ type ServiceOptions struct {
 	// SendProxyProtocol is the version of the PROXY protocol, 1 or 2, by
 	// which the pods are told who the client is; 0 is none.
 	SendProxyProtocol int
-	// Transparent has connections come from the client's own address.
+	// Transparent has connections come from the client's own address, for
+	// which that has to be one of IPv4, as the pods' are: on all addresses of
+	// the host the service listens only by IPv4 then.
 	Transparent bool
 }
 
@@ -117,7 +121,24 @@ func (ps *problems) serviceAnnotations(s *Service) (o ServiceOptions) {
 	if o.Queue > 0 && o.MaxConnections == 0 {
 		ps.addf(annotationField("queue"), "it has no effect without %smax-connections; write that too, or leave it out", AnnotationPrefix)
 	}
+	ps.onlyTCP(s, o)
 	return o
+}
+
+// onlyTCP refuses what datagrams would not have.
+func (ps *problems) onlyTCP(s *Service, o ServiceOptions) {
+	i := slices.IndexFunc(s.Spec.Ports, func(p ServicePort) bool { return p.Protocol == "UDP" })
+	if i < 0 {
+		return
+	}
+	for _, a := range []struct {
+		name string
+		set  bool
+	}{{"transparent", o.Transparent}, {"send-proxy-protocol", o.SendProxyProtocol != 0}, {"accept-proxy-protocol", o.AcceptProxyProtocol}} {
+		if a.set {
+			ps.addf(annotationField(a.name), "it is for TCP, and port %d is UDP: give that a service of its own", s.Spec.Ports[i].Port)
+		}
+	}
 }
 
 func annotationField(name string) string {

@@ -11,10 +11,11 @@ import (
 	"github.com/peapod/peapod/networks"
 )
 
-// chooseNetwork reads which network the pod is to have.
+// chooseNetwork reads which network the pod is to have. "auto" is the host's for a
+// pod that asks for that.
 func (p *Pod) chooseNetwork(text string) (networks.Spec, error) {
 	if p.Spec.HostNetwork {
-		if text != "" && text != string(networks.Host) {
+		if text != "" && text != string(networks.Auto) && text != string(networks.Host) {
 			return networks.Spec{}, p.Errorf("spec.hostNetwork", "the pod is run with network %s; leave one of them out", text)
 		}
 		text = string(networks.Host)
@@ -59,7 +60,7 @@ func (s *Supervisor) attach(ctx context.Context, resolved []*Resolved) (_ []*Res
 		return nil, err
 	}
 	if s.attached.Lacking != nil {
-		s.log().Warn("the pod has no network", "error", s.attached.Lacking)
+		s.log().Info("the pod has no network", "error", s.attached.Lacking)
 	}
 	s.findAddresses()
 	if err := s.addHostsLines(); err != nil {
@@ -91,7 +92,7 @@ func (s *Supervisor) findAddresses() {
 		a.host = s.attached.Gateways[0]
 	}
 	if !a.host.IsValid() {
-		a.host = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+		a.host = hostAddressOrLocal()
 	}
 	if s.onHost() {
 		a.pod = []netip.Addr{a.host}
@@ -109,6 +110,14 @@ func (s *Supervisor) noteAddresses() {
 	if len(a.pod) > 0 {
 		s.status.PodIP = a.pod[0].String()
 	}
+}
+
+// hostAddressOrLocal is hostAddress, or 127.0.0.1 where there is no world.
+func hostAddressOrLocal() netip.Addr {
+	if ip := hostAddress(); ip.IsValid() {
+		return ip
+	}
+	return netip.AddrFrom4([4]byte{127, 0, 0, 1})
 }
 
 // hostAddress is the address that the host has towards the world: no packet is

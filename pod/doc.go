@@ -6,8 +6,8 @@
 // The containers of a pod share the network, ipc and uts namespaces, /dev/shm
 // and the volumes; each has mount and pid namespaces of its own, an overlay for
 // its writes, and a cgroup below the pod's. Host ports are forwarded into the
-// pod by sockets that are made in its network namespace: there is no bridge, and
-// the only network device in the pod is its loopback.
+// pod by sockets that are made in its network namespace, which takes no bridge:
+// its only network device is its loopback, unless Options.Network says otherwise.
 //
 // # Embedding
 //

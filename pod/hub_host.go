@@ -19,6 +19,9 @@ type hostListener struct {
 // addresses, a load balancer's, and those of the annotation.
 func (s *Service) hostListeners(o ServiceOptions) (list []hostListener) {
 	all := netip.IPv6Unspecified() // with it IPv4's
+	if o.Transparent {
+		all = netip.IPv4Unspecified() // a client of IPv6 could not be the peer of 127.0.0.1
+	}
 	for i, p := range s.Spec.Ports {
 		if p.NodePort != 0 {
 			list = append(list, hostListener{netip.AddrPortFrom(all, uint16(p.NodePort)), i, "spec.ports"})

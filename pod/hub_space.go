@@ -219,11 +219,14 @@ func (sp *space) listener(addr netip.AddrPort) (*net.TCPListener, error) {
 	}
 	var c net.ListenConfig
 	c.SetMultipathTCP(false) // neither a table nor splice(2) knows its sockets
-	text := addr.String()
-	if addr.Addr() == netip.IPv6Unspecified() {
+	text, network := addr.String(), "tcp"
+	switch addr.Addr() {
+	case netip.IPv6Unspecified():
 		text = fmt.Sprintf(":%d", addr.Port()) // also where there is no IPv6
+	case netip.IPv4Unspecified():
+		network = "tcp4" // or else it were all addresses of IPv6 too
 	}
-	l, err := c.Listen(context.Background(), "tcp", text)
+	l, err := c.Listen(context.Background(), network, text)
 	if err != nil {
 		return nil, err
 	}

@@ -191,8 +191,8 @@ func TestResolveErrors(t *testing.T) {
 		container, pod, want string
 		code                 int
 	}{
-		{`"command": ["redis-servr"]`, "", `p.json:6:15: spec.containers[0].command[0]: image DIR/plain: executable "redis-servr" not found in PATH ` + rootfs.DefaultPath + `; did you mean redis-serv?`, 127},
-		{`"command": ["redis-servr"], "env": [{"name": "PATH", "value": "/opt:/sbin"}]`, "", `p.json:6:15: spec.containers[0].command[0]: image DIR/plain: executable "redis-servr" not found in PATH /opt:/sbin`, 127},
+		{`"command": ["redis-servr"]`, "", `p.json:6:15: spec.containers[0].command[0]: image DIR/plain: executable "redis-servr" not found in $PATH (` + rootfs.DefaultPath + `); did you mean redis-serv?`, 127},
+		{`"command": ["redis-servr"], "env": [{"name": "PATH", "value": "/opt:/sbin"}]`, "", `p.json:6:15: spec.containers[0].command[0]: image DIR/plain: executable "redis-servr" not found in $PATH (/opt:/sbin)`, 127},
 		{`"command": ["/opt"]`, "", `p.json:6:15: spec.containers[0].command[0]: image DIR/plain: /opt is a directory`, 126},
 		{`"command": ["/etc/passwd"]`, "", `p.json:6:15: spec.containers[0].command[0]: image DIR/plain: /etc/passwd is not executable (its mode is 0644); chmod +x it in the image`, 126},
 		{`"command": ["/opt/link"]`, "", `p.json:6:15: spec.containers[0].command[0]: image DIR/plain: /opt/link is a symbolic link to /data/program, which the image does not have`, 127},
@@ -200,7 +200,7 @@ func TestResolveErrors(t *testing.T) {
 		{`"command": ["/data/x"], "volumeMounts": [{"name": "v", "mountPath": "/data"}]`, volume, ``, 0},
 		{`"command": ["./x"], "workingDir": "/data", "volumeMounts": [{"name": "v", "mountPath": "/data"}]`, volume, ``, 0},
 		{`"command": ["x"], "volumeMounts": [{"name": "v", "mountPath": "/usr/local"}]`, volume, ``, 0},
-		{`"command": ["x"], "volumeMounts": [{"name": "v", "mountPath": "/usr/loc"}]`, volume, `p.json:6:15: spec.containers[0].command[0]: image DIR/plain: executable "x" not found in PATH ` + rootfs.DefaultPath, 127},
+		{`"command": ["x"], "volumeMounts": [{"name": "v", "mountPath": "/usr/loc"}]`, volume, `p.json:6:15: spec.containers[0].command[0]: image DIR/plain: executable "x" not found in $PATH (` + rootfs.DefaultPath + `)`, 127},
 		{`"command": ["tool"]`, `"volumes": [{"name": "v", "hostPath": {"path": "./none"}}]`, `p.json:5:48: spec.volumes[0].hostPath.path: there is no DIR/none; make it, or let type: DirectoryOrCreate make it`, 0},
 		{`"command": ["tool"]`, `"volumes": [{"name": "v", "hostPath": {"path": "./none", "type": "Socket"}}]`, `p.json:5:48: spec.volumes[0].hostPath.path: there is no DIR/none`, 0},
 		{`"command": ["tool"]`, `"volumes": [{"name": "v", "hostPath": {"path": "./none", "type": "FileOrCreate"}}]`, ``, 0},

@@ -2,9 +2,11 @@ package pod
 
 import (
 	"encoding/binary"
+	"fmt"
 	"hash/fnv"
 	"io"
 	"maps"
+	"net"
 	"net/netip"
 	"slices"
 )
@@ -58,8 +60,25 @@ func (a *allocator) choose(s *Service) (*Service, error) {
 			return nil, err
 		}
 	}
+	c.Status.LoadBalancer = c.ingress()
 	a.note(&c)
 	return &c, nil
+}
+
+// ingress is where clients from elsewhere come to.
+func (s *Service) ingress() (status LoadBalancerStatus) {
+	if s.Spec.Type != ServiceLoadBalancer {
+		return status
+	}
+	in := LoadBalancerIngress{IP: s.Spec.LoadBalancerIP, IPMode: "Proxy"}
+	if in.IP == "" {
+		in.IP = hostAddressOrLocal().String()
+	}
+	for _, p := range s.Spec.Ports {
+		in.Ports = append(in.Ports, IngressPort{p.Port, orTCP(p.Protocol)})
+	}
+	status.Ingress = append(status.Ingress, in)
+	return status
 }
 
 func (a *allocator) address(s *Service) error {
@@ -110,6 +129,17 @@ func hash(name string) uint32 {
 	return h.Sum32()
 }
 
+// allocatesNodePorts tells whether a port that asks for none gets one.
+func (s *ServiceSpec) allocatesNodePorts() bool {
+	switch s.Type {
+	case ServiceNodePort:
+		return true
+	case ServiceLoadBalancer:
+		return s.AllocateLoadBalancerNodePorts == nil || *s.AllocateLoadBalancerNodePorts
+	}
+	return false
+}
+
 // nodePort chooses the node port of port i, where there is to be one.
 func (a *allocator) nodePort(s *Service, i int) error {
 	p := &s.Spec.Ports[i]
@@ -119,17 +149,35 @@ func (a *allocator) nodePort(s *Service, i int) error {
 		}
 		return nil
 	}
-	if s.Spec.Type != ServiceNodePort && s.Spec.Type != ServiceLoadBalancer {
+	if !s.Spec.allocatesNodePorts() {
 		return nil
 	}
 	const size = maxNodePort - minNodePort + 1
 	first := hash(s.Metadata.Name + "/" + p.Name)
 	for k := range uint32(size) {
 		n := minNodePort + int((first+k)%size)
-		if a.ports[n] == "" {
+		if a.ports[n] == "" && portIsFree(n, p.Protocol) {
 			p.NodePort, a.ports[n] = n, s.Metadata.Name
 			return nil
 		}
 	}
 	return s.Errorf("spec.ports", "all node ports are taken; stop other services")
+}
+
+// portIsFree tells whether a port that nobody asked for can be listened on, on all
+// addresses of the host.
+func portIsFree(port int, protocol string) bool {
+	addr := fmt.Sprintf(":%d", port)
+	var c io.Closer
+	var err error
+	if protocol == "UDP" {
+		c, err = net.ListenPacket("udp", addr)
+	} else {
+		c, err = net.Listen("tcp", addr)
+	}
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
 }

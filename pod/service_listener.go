@@ -8,7 +8,7 @@ import (
 // ServiceListener is an address at which a service is reached.
 type ServiceListener struct {
 	// Address is IP:PORT; [::] stands for all addresses of the host, those of
-	// IPv4 too.
+	// IPv4 too, 0.0.0.0 for those of IPv4 alone.
 	Address string `json:"address"`
 	// Port is the service's.
 	Port     int    `json:"port"`

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -176,10 +177,16 @@ func (s *Service) supported() error {
 	switch {
 	case err != nil:
 		return err
+	case o.Transparent && s.listensByIPv6(o):
+		return s.Errorf("metadata.annotations", "%stransparent is for clients of IPv4: pods are connected to by that; leave the addresses of IPv6 out", AnnotationPrefix)
 	case o.Transparent && len(s.Spec.Selector) == 0:
 		return s.Errorf("metadata.annotations", "%stransparent is for pods: what Endpoints list is reached from the host, and cannot answer to its clients' addresses; leave it out", AnnotationPrefix)
 	}
 	return nil
+}
+
+func (s *Service) listensByIPv6(o ServiceOptions) bool {
+	return slices.ContainsFunc(s.hostListeners(o), func(l hostListener) bool { return l.addr.Addr().Is6() })
 }
 
 func endpointsOf(svc *Service, list []*Endpoints) *Endpoints {

@@ -197,13 +197,12 @@ func (SecurityContext) Refusals() map[string]strict.Refusal {
 // Refusals implements strict.Refuser.
 func (ServiceSpec) Refusals() map[string]strict.Refusal {
 	return refusals{
-		"allocateLoadBalancerNodePorts": unless("false", later("node ports that nobody asked for", "write nodePort")),
-		"externalTrafficPolicy":         unless("Cluster", later("pods see the client's address by an annotation only", "write "+AnnotationPrefix+"transparent or "+AnnotationPrefix+"send-proxy-protocol")),
-		"healthCheckNodePort":           never("there is no other load balancer that could ask"),
-		"loadBalancerClass":             never("this machine is the only load balancer"),
-		"loadBalancerSourceRanges":      later("filters of client addresses"),
-		"topologyKeys":                  never(noScheduler),
-		"trafficDistribution":           never(noScheduler),
+		"externalTrafficPolicy":    unless("Cluster", later("pods see the client's address by an annotation only", "write "+AnnotationPrefix+"transparent or "+AnnotationPrefix+"send-proxy-protocol")),
+		"healthCheckNodePort":      never("there is no other load balancer that could ask"),
+		"loadBalancerClass":        never("this machine is the only load balancer"),
+		"loadBalancerSourceRanges": later("filters of client addresses"),
+		"topologyKeys":             never(noScheduler),
+		"trafficDistribution":      never(noScheduler),
 	}
 }
 

@@ -1,6 +1,11 @@
 package pod
 
-import "time"
+import (
+	"errors"
+	"time"
+
+	"github.com/peapod/peapod/internal/strict"
+)
 
 // Service is a Kubernetes v1 Service: one address and name for all pods that its
 // selector selects, or for what Endpoints of its name lists.
@@ -14,9 +19,39 @@ type Service struct {
 	source *source
 }
 
-// ServiceStatus is accepted when empty, as kubectl writes it into manifests.
+// ServiceStatus is filled in when the service is registered. In manifests it is
+// accepted when empty, as kubectl writes it.
 type ServiceStatus struct {
-	LoadBalancer struct{} `json:"loadBalancer,omitzero"`
+	LoadBalancer LoadBalancerStatus `json:"loadBalancer,omitzero"`
+}
+
+// LoadBalancerStatus says where clients from elsewhere reach a service of the
+// type LoadBalancer.
+type LoadBalancerStatus struct {
+	Ingress []LoadBalancerIngress `json:"ingress,omitempty"`
+}
+
+// LoadBalancerIngress is an address of this machine: loadBalancerIP, or the one
+// that it has towards the world, of all at which the service listens.
+type LoadBalancerIngress struct {
+	IP     string `json:"ip"`
+	IPMode string `json:"ipMode"` // "Proxy": pods do not see it as their own address
+	// Ports are the service's.
+	Ports []IngressPort `json:"ports"`
+}
+
+// IngressPort is a port of a LoadBalancerIngress.
+type IngressPort struct {
+	Port     int    `json:"port"`
+	Protocol string `json:"protocol"`
+}
+
+// UnmarshalNode takes an empty one.
+func (*LoadBalancerStatus) UnmarshalNode(n *strict.Node) error {
+	if n.Kind != strict.Object || len(n.Members) > 0 {
+		return errors.New("not supported: " + byServer + "; leave it out")
+	}
+	return nil
 }
 
 // ServiceType says from where a service can be reached.
@@ -59,6 +94,9 @@ type ServiceSpec struct {
 	// ExternalIPs are addresses of the host at which the ports listen too.
 	ExternalIPs    []string `json:"externalIPs,omitempty"`
 	LoadBalancerIP string   `json:"loadBalancerIP,omitempty"`
+	// AllocateLoadBalancerNodePorts false gives a load balancer only those
+	// node ports that it asks for.
+	AllocateLoadBalancerNodePorts *bool `json:"allocateLoadBalancerNodePorts,omitempty"`
 	// SessionAffinity is None or AffinityClientIP.
 	SessionAffinity       string                 `json:"sessionAffinity,omitempty"`
 	SessionAffinityConfig *SessionAffinityConfig `json:"sessionAffinityConfig,omitempty"`
@@ -95,8 +133,8 @@ type ServicePort struct {
 	// equal where the latter is absent.
 	Port       int     `json:"port"`
 	TargetPort PortRef `json:"targetPort,omitzero"`
-	// NodePort is 30000 to 32767. 0 is one that is free for ServiceNodePort,
-	// and none otherwise.
+	// NodePort is 30000 to 32767. 0 is one that is free for ServiceNodePort and
+	// ServiceLoadBalancer, and none otherwise.
 	NodePort int `json:"nodePort,omitempty"`
 	// AppProtocol informs whoever reads it.
 	AppProtocol string `json:"appProtocol,omitempty"`

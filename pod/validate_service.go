@@ -60,6 +60,9 @@ func (ps *problems) serviceType(s *ServiceSpec) {
 		}
 		ps.serviceIP("spec.loadBalancerIP", s.LoadBalancerIP)
 	}
+	if s.AllocateLoadBalancerNodePorts != nil && s.Type != ServiceLoadBalancer {
+		ps.addf("spec.allocateLoadBalancerNodePorts", "it has no effect in a service of the type %s; leave it out", s.typeName())
+	}
 	switch s.InternalTrafficPolicy {
 	case "", "Cluster":
 	case "Local":

@@ -292,6 +292,10 @@ func (l *loop) noEndpoint(s *session, err error) *member {
 	}
 	if d.err == nil {
 		d.err = err
+		if errors.Is(err, errFull) {
+			l.giveUp(s) // to try again would be a queue without an end
+			return nil
+		}
 	}
 	if d.since == 0 {
 		d.since = l.clock()

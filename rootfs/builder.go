@@ -15,6 +15,9 @@ type builder struct {
 	c     *Config
 	root  program.Value // the root's tree
 	empty program.Value
+	// listed: the program is not to be started, so that nothing of the host has
+	// to be there.
+	listed bool
 	// readonly are mounts that become read-only when all is in place.
 	readonly []lateReadonly
 	// mask is the tmpfs that all masked directories share.
@@ -36,8 +39,14 @@ func (b *builder) open(target string, openFlag uint64, into *program.Var) *progr
 // target opens what is mounted on, and makes it first where it is missing: a
 // directory, or an empty file.
 func (b *builder) target(target string, dir bool) program.Value {
+	return b.targetOr(target, dir, nil)
+}
+
+// targetOr is target that also appends, where found is not nil, what is done
+// where the target was there already.
+func (b *builder) targetOr(target string, dir bool, found func(fd program.Value)) program.Value {
 	p := b.p
-	fd, missing, have := p.Var("target"), p.Label(), p.Label()
+	fd, missing, have, made := p.Var("target"), p.Label(), p.Label(), p.Label()
 	b.open(target, unix.O_PATH, fd).Tolerate(unix.ENOENT).Else(missing).Then(have)
 	p.Here(missing)
 	if dir {
@@ -45,8 +54,15 @@ func (b *builder) target(target string, dir bool) program.Value {
 	} else {
 		b.makeFile(target)
 	}
-	b.open(target, unix.O_PATH, fd)
+	s := b.open(target, unix.O_PATH, fd)
+	if found != nil {
+		s.Then(made)
+	}
 	p.Here(have)
+	if found != nil {
+		found(fd.Value())
+	}
+	p.Here(made)
 	return fd.Value()
 }
 
@@ -92,11 +108,19 @@ func (b *builder) attach(tree, target program.Value, what string) *program.Step 
 
 // setattr changes the attributes of a mount, by its descriptor.
 func (b *builder) setattr(mount program.Value, a attribute, propagation uint64, recursive bool, what string) {
+	if a == (attribute{}) && propagation == 0 {
+		return
+	}
+	b.setattrBy(mount, a, propagation, program.Value{}, recursive, what)
+}
+
+// setattrBy is setattr that may also map ids by a user namespace.
+func (b *builder) setattrBy(mount program.Value, a attribute, propagation uint64, users program.Value, recursive bool, what string) {
 	at := emptyPath
 	if recursive {
 		at = program.Sym(unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, "AT_EMPTY_PATH|AT_RECURSIVE")
 	}
-	attr := b.p.Bytes(mountAttr(a, propagation), &attrShow{a, propagation})
+	attr := b.p.Bytes(mountAttr(a, propagation, users.Address()), &attrShow{a, propagation})
 	b.p.Call(unix.SYS_MOUNT_SETATTR, mount, b.empty, at, attr, program.Int(mountAttrSize)).
 		For("set attributes of", what)
 }

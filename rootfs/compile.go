@@ -3,6 +3,9 @@ package rootfs
 import (
 	"fmt"
 	"os"
+	"path"
+	"path/filepath"
+	"slices"
 
 	"github.com/peapod/peapod/internal/program"
 	"golang.org/x/sys/unix"
@@ -25,25 +28,54 @@ func Compile(p *program.Program, c *Config, sources *Sources) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	b := &builder{p: p, c: c, empty: p.Str(""), listed: sources == nil}
 	if sources == nil {
 		sources = &Sources{}
 	}
-	b := &builder{p: p, c: c, empty: p.Str("")}
-	b.root = p.File(sources.root, "root")
 	p.Call(unix.SYS_UMASK, program.Octal(0))
-	b.enterRoot()
-	for i := range mounts {
-		if mounts[i].bind {
-			b.bind(&mounts[i], sources.binds[i])
-		} else {
-			b.mount(&mounts[i])
-		}
-	}
-	result := &Result{}
-	if ownDev(mounts) {
-		if err := b.fillDev(sources); err != nil {
+	var own *inside
+	if c.Inside {
+		if own, err = b.openInside(mounts); err != nil {
 			return nil, err
 		}
+		b.root = own.root
+	} else {
+		b.root = p.File(sources.root, "root")
+	}
+	b.enterRoot()
+	for i := range mounts {
+		m := mounts[i]
+		if to, ok := sources.targets[i]; ok {
+			m.target = to
+		}
+		switch {
+		case m.remount:
+			b.remount(&m)
+		case m.inside != "":
+			b.bindInside(&m, sources.maps[i])
+		case m.bind && own != nil:
+			b.bind(&m, own.binds[i], own.isDir[i])
+		case m.bind || m.copyUp && own == nil:
+			s := sources.binds[i]
+			b.bind(&m, p.File(s.tree, m.source), s.dir || s.tree == nil)
+		default:
+			b.mount(&m)
+		}
+	}
+	b.links()
+	result := &Result{}
+	if ownDev(mounts) {
+		device := func(path string) program.Value { return p.File(sources.devices[path], path) }
+		if own != nil {
+			device = func(path string) program.Value { return own.devices[path] }
+		}
+		if err := b.fillDev(device); err != nil {
+			return nil, err
+		}
+	}
+	if c.BeforePivot != nil {
+		c.BeforePivot(p)
+		b.makeMask()
 	}
 	if c.Terminal {
 		result.Master, result.Slave = b.terminal()
@@ -63,11 +95,25 @@ func (b *builder) enterRoot() {
 	p.Call(unix.SYS_MOUNT, program.Null, p.Str("/"), program.Null,
 		program.Sym(unix.MS_REC|unix.MS_SLAVE, "MS_REC|MS_SLAVE"), program.Null).
 		For("separate the mounts from the host's", "")
-	if len(b.c.Spec.Linux.MaskedPaths) > 0 {
+	if b.c.BeforePivot == nil {
 		b.makeMask()
 	}
 	b.setattr(b.root, attribute{}, unix.MS_SLAVE, true, "the root")
-	p.Call(unix.SYS_MOVE_MOUNT, b.root, b.empty, cwd, p.Str("/"), onPath).For("mount", "the root")
+	there := p.Label()
+	if b.c.BeforePivot != nil {
+		// Hooks look for it where its path says. Where the container's
+		// user may not go there it lies where it otherwise does.
+		path := b.c.hostPath(b.c.Spec.Root.Path)
+		p.Call(unix.SYS_MOVE_MOUNT, b.root, b.empty, cwd, p.Str(path), onPath).For("mount", "the root on "+path).
+			Tolerate(unix.EACCES).Then(there)
+	}
+	b.mountRoot()
+	p.Here(there)
+}
+
+// mountRoot puts the container's root on top of the host's.
+func (b *builder) mountRoot() {
+	b.p.Call(unix.SYS_MOVE_MOUNT, b.root, b.empty, cwd, b.p.Str("/"), onPath).For("mount", "the root")
 }
 
 // leave makes the container's root the process's and gives up the host's.
@@ -78,6 +124,9 @@ func (b *builder) leave() error {
 	}
 	if b.c.Spec.Root.Readonly {
 		b.setattr(b.root, attribute{set: unix.MOUNT_ATTR_RDONLY}, 0, false, "the root")
+	}
+	if b.c.NoPivot && b.c.BeforePivot != nil {
+		b.mountRoot()
 	}
 	p.Call(unix.SYS_FCHDIR, b.root).For("enter", "the root")
 	dot := p.Str(".")
@@ -95,18 +144,50 @@ func (b *builder) leave() error {
 		return nil
 	}
 	var o options
-	if err := o.add(name); err != nil || o.propagation == 0 {
+	if o.add(name); o.propagation == 0 {
 		return fmt.Errorf("linux.rootfsPropagation %q: give shared, slave, private or unbindable (with r before it for all below)", name)
 	}
 	b.setattr(b.root, attribute{}, o.propagation, o.propagationAll, "the root")
 	return nil
 }
 
-// bind attaches a tree of the host.
-func (b *builder) bind(m *mountOf, s source) {
-	tree := b.p.File(s.tree, m.source)
-	target := b.target(m.target, s.dir || s.tree == nil)
-	b.attach(tree, target, m.source+" on "+m.target)
+// bind attaches a tree of the host, or a tmpfs that was filled.
+func (b *builder) bind(m *mountOf, tree program.Value, dir bool) {
+	b.attach(tree, b.target(m.target, dir), m.source+" on "+m.target)
+	if m.copyUp && (m.set|m.setAll)&unix.MOUNT_ATTR_RDONLY != 0 {
+		b.readonly = append(b.readonly, lateReadonly{tree, m.target})
+	}
+}
+
+// bindInside binds what the container has at the source by now.
+func (b *builder) bindInside(m *mountOf, users *os.File) {
+	p, what := b.p, m.inside+" on "+m.target
+	fd, tree, target := p.Var("source"), p.Var("tree"), p.Var("target")
+	file, done := p.Label(), p.Label()
+	b.open(m.inside, unix.O_PATH|unix.O_DIRECTORY, fd).Tolerate(unix.ENOTDIR).Else(file)
+	b.targetInto(m.target, true, target).Then(done)
+	p.Here(file)
+	b.open(m.inside, unix.O_PATH, fd)
+	b.targetInto(m.target, false, target)
+	p.Here(done)
+	flag := uint64(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_EMPTY_PATH)
+	if m.recursive {
+		flag |= unix.AT_RECURSIVE
+	}
+	p.Call(unix.SYS_OPEN_TREE, fd.Value(), b.empty, flags(flag, treeFlags)).Into(tree).For("clone", m.inside)
+	b.setattr(tree.Value(), attribute{m.setAll, m.clearAll}, 0, true, what)
+	b.setattr(tree.Value(), m.exact(0), 0, false, what)
+	if m.idmap {
+		b.setattrBy(tree.Value(), attribute{set: unix.MOUNT_ATTR_IDMAP}, 0, p.File(users, "id map"), m.idmapAll, what)
+	}
+	b.setattr(tree.Value(), attribute{}, m.propagation, m.propagationAll, what)
+	b.attach(tree.Value(), target.Value(), what)
+}
+
+// targetInto is target with a place for the descriptor, and returns its last step.
+func (b *builder) targetInto(target string, dir bool, into *program.Var) *program.Step {
+	fd := b.target(target, dir)
+	return b.p.Call(unix.SYS_FCNTL, fd, program.Sym(unix.F_DUPFD_CLOEXEC, "F_DUPFD_CLOEXEC"), program.Int(0)).Into(into)
 }
 
 // mount makes a file system and attaches it.
@@ -117,15 +198,7 @@ func (b *builder) mount(m *mountOf) {
 	if m.source != "" {
 		p.Call(unix.SYS_FSCONFIG, fs.Value(), fsconfigSet, p.Str("source"), p.Str(m.source), program.Int(0)).For("mount", what)
 	}
-	for _, d := range m.data {
-		if d[1] == "" {
-			p.Call(unix.SYS_FSCONFIG, fs.Value(), fsconfigOn, p.Str(d[0]), program.Null, program.Int(0)).
-				For("mount", what+" with option "+d[0])
-			continue
-		}
-		p.Call(unix.SYS_FSCONFIG, fs.Value(), fsconfigSet, p.Str(d[0]), p.Str(d[1]), program.Int(0)).
-			For("mount", what+" with option "+d[0]+"="+d[1])
-	}
+	b.configure(fs.Value(), m, what)
 	p.Call(unix.SYS_FSCONFIG, fs.Value(), fsconfigNew, program.Null, program.Null, program.Int(0)).For("mount", what)
 	attr := m.set | m.setAll
 	if m.kind == "tmpfs" && attr&unix.MOUNT_ATTR_RDONLY != 0 {
@@ -135,9 +208,90 @@ func (b *builder) mount(m *mountOf) {
 	}
 	p.Call(unix.SYS_FSMOUNT, fs.Value(), program.Sym(unix.FSMOUNT_CLOEXEC, "FSMOUNT_CLOEXEC"), flags(attr, attrFlags)).
 		Into(mount).For("mount", what)
-	b.attach(mount.Value(), b.target(m.target, true), what)
-	if m.propagation != 0 {
-		b.setattr(mount.Value(), attribute{}, m.propagation, m.propagationAll, m.target)
+	var inherit func(program.Value)
+	if m.kind == "tmpfs" && !m.has("mode") {
+		inherit = func(target program.Value) { b.sameMode(mount.Value(), target, m.target) }
+	}
+	b.attach(mount.Value(), b.targetOr(m.target, true, inherit), what)
+	b.setattr(mount.Value(), attribute{}, m.propagation, m.propagationAll, m.target)
+}
+
+// configure gives a file system its options.
+func (b *builder) configure(fs program.Value, m *mountOf, what string) {
+	p := b.p
+	for _, name := range b.c.superFlags(m) {
+		s := p.Call(unix.SYS_FSCONFIG, fs, fsconfigOn, p.Str(name), program.Null, program.Int(0)).
+			For("mount", what+" with option "+name)
+		if name == "iversion" {
+			s.Tolerate(unix.EINVAL) // the file systems that count versions always do, since Linux 6.2
+		}
+	}
+	for _, d := range b.c.fsOptions(m) {
+		if d[1] == "" {
+			p.Call(unix.SYS_FSCONFIG, fs, fsconfigOn, p.Str(d[0]), program.Null, program.Int(0)).
+				For("mount", what+" with option "+d[0])
+			continue
+		}
+		p.Call(unix.SYS_FSCONFIG, fs, fsconfigSet, p.Str(d[0]), p.Str(d[1]), program.Int(0)).
+			For("mount", what+" with option "+d[0]+"="+d[1])
+	}
+}
+
+// superFlags are the flags of the file system as a whole. One on a device is
+// read-only altogether, since the device may be.
+func (c *Config) superFlags(m *mountOf) []string {
+	if filepath.IsAbs(m.source) && (m.set|m.setAll)&unix.MOUNT_ATTR_RDONLY != 0 && !m.remount {
+		return append(slices.Clone(m.super), "ro")
+	}
+	return m.super
+}
+
+// fsOptions are what the file system itself is told.
+func (c *Config) fsOptions(m *mountOf) [][2]string {
+	switch m.kind {
+	case "proc", "sysfs", "cgroup", "cgroup2": // have labels of their own
+		return m.data
+	}
+	if c.MountLabel == "" || m.has("context") || m.remount {
+		return m.data
+	}
+	return append(slices.Clone(m.data), [2]string{"context", c.MountLabel})
+}
+
+// sameMode gives a tmpfs the mode of the directory that it is mounted on.
+func (b *builder) sameMode(mount, target program.Value, what string) {
+	p := b.p
+	const stxMode = 28 // in struct statx; the kernel looks at the 16 bits that it is
+	buffer := p.Bytes(make([]byte, 256), "&statx")
+	mode := p.Patch(buffer, stxMode, "mode")
+	p.Call(unix.SYS_STATX, target, b.empty, emptyPath, program.Sym(unix.STATX_MODE, "STATX_MODE"), buffer).For("look at", what)
+	p.Call(unix.SYS_FCHMODAT, mount, p.Str("."), mode.Value()).For("change the mode of", "the tmpfs on "+what)
+}
+
+// remount changes a mount that is there already, and what the file system can
+// change while it is mounted.
+func (b *builder) remount(m *mountOf) {
+	p, what := b.p, m.target
+	fd := p.Var("mount")
+	b.open(m.target, unix.O_PATH, fd).For("remount", what)
+	if !m.bind && len(m.data)+len(m.super) > 0 {
+		fs := p.Var("fs")
+		p.Call(unix.SYS_FSPICK, fd.Value(), b.empty, program.Sym(unix.FSPICK_CLOEXEC|unix.FSPICK_EMPTY_PATH, "FSPICK_CLOEXEC|FSPICK_EMPTY_PATH")).
+			Into(fs).For("remount", what)
+		b.configure(fs.Value(), m, what)
+		p.Call(unix.SYS_FSCONFIG, fs.Value(), fsconfigSure, program.Null, program.Null, program.Int(0)).For("remount", what)
+	}
+	b.setattr(fd.Value(), attribute{m.setAll, m.clearAll}, 0, true, what)
+	b.setattr(fd.Value(), m.exact(0), 0, false, what)
+	b.setattr(fd.Value(), attribute{}, m.propagation, m.propagationAll, what)
+}
+
+// links makes the links that the configuration asks for.
+func (b *builder) links() {
+	p := b.p
+	for _, l := range b.c.Links {
+		p.Call(unix.SYS_SYMLINKAT, p.Str(l[1]), b.dir(path.Dir(l[0])), p.Str(path.Base(l[0]))).
+			Tolerate(unix.EEXIST).For("make link", l[0])
 	}
 }
 
@@ -184,6 +338,9 @@ func (b *builder) hide(paths []string) {
 // what is attached somewhere can be cloned (before Linux 6.15): it lies on the
 // old root's /proc, which nobody looks at any more, and goes with that root.
 func (b *builder) makeMask() {
+	if len(b.c.Spec.Linux.MaskedPaths) == 0 {
+		return
+	}
 	p := b.p
 	fs := p.Var("fs")
 	b.mask = p.Var("mask")

@@ -2,11 +2,13 @@ package rootfs
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/internal/program"
 )
 
 // Config says what a container's root file system is made of.
@@ -22,11 +24,37 @@ type Config struct {
 	// UserNamespace tells that the container has a user namespace other
 	// than the caller's: devices are then bound, since they cannot be made.
 	UserNamespace bool
+	// Inside has the program open the image, the sources of binds and the
+	// devices, which Open does otherwise: for a caller who may not. The program
+	// is in a user namespace then, and the root of that. There are
+	// no Sources then but an empty one.
+	Inside bool
+	// IDMap is the container's user namespace, which maps mounts that have
+	// the option idmap and no mappings of their own; nil where it has none.
+	IDMap *IDMap
+	// Links are symbolic links that are made when all is mounted: where, and
+	// what they say.
+	Links [][2]string
+	// MountLabel is the SELinux context of what is mounted; "" is the
+	// system's own choice.
+	MountLabel string
+	// BeforePivot, where it is not nil, appends what is done when all is
+	// mounted, while the process still sees the host's root. The container's
+	// root is then mounted where its path says.
+	BeforePivot func(*program.Program)
 	// Terminal asks for a pseudo-terminal of the container's own devpts.
 	Terminal bool
 	// NoPivot uses chroot(2) instead of pivot_root(2), for a host whose own
 	// root is a ramfs.
 	NoPivot bool
+}
+
+// IDMap is how a user namespace maps.
+type IDMap struct {
+	// Users and Groups are its maps, as far as they are known.
+	Users, Groups []specs.LinuxIDMapping
+	// Namespace is the namespace itself where it exists already.
+	Namespace *os.File
 }
 
 // Overlay is a place for the writes of one container.
@@ -38,9 +66,11 @@ type Overlay struct {
 
 // mountOf is a mount of the spec with its options sorted.
 type mountOf struct {
-	target string
-	kind   string
-	source string
+	target        string
+	kind          string
+	source        string
+	inside        string // the source's path in the root, where earlier mounts concern it
+	users, groups []specs.LinuxIDMapping
 	options
 }
 
@@ -48,29 +78,58 @@ type mountOf struct {
 func (c *Config) mounts() ([]mountOf, error) {
 	list := make([]mountOf, 0, len(c.Spec.Mounts))
 	for _, m := range c.Spec.Mounts {
-		o, err := parseOptions(m.Options)
-		if err == nil {
-			err = checkMount(&m, &o)
-		}
-		if err != nil {
+		o := parseOptions(m.Options)
+		if err := c.checkMount(&m, &o); err != nil {
 			// Not by number: the list may be longer than the user's.
 			return nil, fmt.Errorf("mounts: %s: %w", m.Destination, err)
 		}
-		list = append(list, mountOf{target: clean(m.Destination), kind: m.Type, source: m.Source, options: o})
+		s := mountOf{target: clean(m.Destination), kind: m.Type, source: m.Source, users: m.UIDMappings, groups: m.GIDMappings, options: o}
+		if o.bind {
+			s.inside = c.inside(m.Source, list)
+		}
+		list = append(list, s)
 	}
 	return list, nil
 }
 
-func checkMount(m *specs.Mount, o *options) error {
+// inside is the path in the root of a bind mount's source, where a mount of
+// earlier lies on or around it: what is bound is then what the container sees.
+// It is "" for sources of the host.
+func (c *Config) inside(source string, earlier []mountOf) string {
+	if c.Spec.Root == nil || c.Overlay != nil {
+		return ""
+	}
+	path, ok := strings.CutPrefix(c.hostPath(source), filepath.Clean(c.hostPath(c.Spec.Root.Path))+"/")
+	if !ok {
+		return ""
+	}
+	path = clean(path)
+	for _, m := range earlier {
+		if below(path, m.target) || below(m.target, path) {
+			return path
+		}
+	}
+	return ""
+}
+
+// below tells whether path is dir or lies in it.
+func below(path, dir string) bool {
+	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
+}
+
+func (c *Config) checkMount(m *specs.Mount, o *options) error {
 	switch {
 	case m.Destination == "":
 		return fmt.Errorf("destination is empty: give the path inside the container")
 	case strings.ContainsRune(m.Destination+m.Source+strings.Join(m.Options, ""), 0):
 		return fmt.Errorf("a path or option contains a NUL character")
-	case len(m.UIDMappings)+len(m.GIDMappings) > 0:
-		return fmt.Errorf("uidMappings and gidMappings: id-mapped mounts are not supported yet")
+	case (len(m.UIDMappings) > 0) != (len(m.GIDMappings) > 0):
+		return fmt.Errorf("uidMappings and gidMappings: give both or none")
 	case clean(m.Destination) == "/":
 		return fmt.Errorf("the root itself cannot be mounted over: set root.path instead")
+	}
+	if o.remount {
+		return checkRemount(m, o)
 	}
 	if m.Type == "bind" || m.Type == "none" || m.Type == "" {
 		o.bind = o.bind || m.Type == "bind" || m.Type == ""
@@ -84,7 +143,40 @@ func checkMount(m *specs.Mount, o *options) error {
 	if o.bind && len(o.data) > 0 {
 		return fmt.Errorf("option %q: unknown, and a bind mount has no file system to pass it to", o.data[0][0])
 	}
+	if o.copyUp && (o.bind || m.Type != "tmpfs") {
+		return fmt.Errorf("option tmpcopyup: the mount is no tmpfs")
+	}
+	if err := c.checkIDMap(m, o); err != nil {
+		return err
+	}
 	return checkProc(clean(m.Destination), m.Type)
+}
+
+// checkRemount checks a change of a mount that is there already.
+func checkRemount(m *specs.Mount, o *options) error {
+	switch {
+	case o.idmap || o.copyUp || len(m.UIDMappings) > 0:
+		return fmt.Errorf("option remount: cannot go with idmap, ridmap, tmpcopyup or mappings: they are for new mounts")
+	case o.bind && len(o.data) > 0:
+		return fmt.Errorf("option %q: unknown, and a bind mount has no file system to pass it to", o.data[0][0])
+	}
+	o.bind = o.bind || m.Type == "bind"
+	return nil
+}
+
+// checkIDMap takes mappings without an option for idmap, as the specification
+// has it, and refuses to map without a map.
+func (c *Config) checkIDMap(m *specs.Mount, o *options) error {
+	o.idmap = o.idmap || len(m.UIDMappings) > 0
+	switch {
+	case !o.idmap:
+		return nil
+	case !o.bind:
+		return fmt.Errorf("option idmap: only bind mounts can be id-mapped")
+	case len(m.UIDMappings) == 0 && c.IDMap == nil:
+		return fmt.Errorf("option idmap: there is no map: give uidMappings and gidMappings, or the container a user namespace")
+	}
+	return nil
 }
 
 // insideProc are the files of procfs that may be mounted over: what lxcfs
@@ -118,7 +210,7 @@ func (c *Config) hostPath(path string) string {
 // ownDev tells whether /dev is to be filled: not where the host's is bound.
 func ownDev(mounts []mountOf) bool {
 	for _, m := range mounts {
-		if m.bind && m.target == "/dev" {
+		if m.bind && !m.remount && m.target == "/dev" {
 			return false
 		}
 	}

@@ -47,8 +47,8 @@ func (c *Config) devices() []specs.LinuxDevice {
 	return list
 }
 
-// fillDev makes the devices and links.
-func (b *builder) fillDev(sources *Sources) error {
+// fillDev makes the devices and links. device gives one of the host, opened.
+func (b *builder) fillDev(device func(path string) program.Value) error {
 	p := b.p
 	dirs := map[string]program.Value{}
 	dir := func(name string) program.Value {
@@ -64,7 +64,7 @@ func (b *builder) fillDev(sources *Sources) error {
 			return err
 		}
 		if b.c.UserNamespace {
-			b.attach(p.File(sources.devices[d.Path], d.Path), b.target(d.Path, false), d.Path)
+			b.attach(device(d.Path), b.target(d.Path, false), d.Path)
 			continue
 		}
 		parent, name := dir(path.Dir(d.Path)), p.Str(path.Base(d.Path))

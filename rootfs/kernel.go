@@ -16,14 +16,21 @@ func openHow(flags, mode uint64) []byte {
 	return binary.LittleEndian.AppendUint64(b, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
 }
 
+// openHowNoLinks is that of a path in which no symbolic link is followed.
+func openHowNoLinks() []byte {
+	b := binary.LittleEndian.AppendUint64(nil, unix.O_PATH|unix.O_CLOEXEC)
+	b = binary.LittleEndian.AppendUint64(b, 0)
+	return binary.LittleEndian.AppendUint64(b, unix.RESOLVE_NO_SYMLINKS)
+}
+
 const openHowSize = 24
 
 // mountAttr lays struct mount_attr out (mount_setattr(2)).
-func mountAttr(a attribute, propagation uint64) []byte {
+func mountAttr(a attribute, propagation, userNamespace uint64) []byte {
 	b := binary.LittleEndian.AppendUint64(nil, a.set)
 	b = binary.LittleEndian.AppendUint64(b, a.clear)
 	b = binary.LittleEndian.AppendUint64(b, propagation)
-	return binary.LittleEndian.AppendUint64(b, 0)
+	return binary.LittleEndian.AppendUint64(b, userNamespace)
 }
 
 const mountAttrSize = 32
@@ -45,6 +52,12 @@ var attrFlags = []flagName{
 	{unix.MOUNT_ATTR_NODEV, "MOUNT_ATTR_NODEV"}, {unix.MOUNT_ATTR_NOEXEC, "MOUNT_ATTR_NOEXEC"},
 	{unix.MOUNT_ATTR_NOATIME, "MOUNT_ATTR_NOATIME"}, {unix.MOUNT_ATTR_STRICTATIME, "MOUNT_ATTR_STRICTATIME"},
 	{unix.MOUNT_ATTR_NODIRATIME, "MOUNT_ATTR_NODIRATIME"}, {unix.MOUNT_ATTR_NOSYMFOLLOW, "MOUNT_ATTR_NOSYMFOLLOW"},
+	{unix.MOUNT_ATTR_IDMAP, "MOUNT_ATTR_IDMAP"},
+}
+
+var treeFlags = []flagName{
+	{unix.OPEN_TREE_CLONE, "OPEN_TREE_CLONE"}, {unix.OPEN_TREE_CLOEXEC, "OPEN_TREE_CLOEXEC"},
+	{unix.AT_EMPTY_PATH, "AT_EMPTY_PATH"}, {unix.AT_RECURSIVE, "AT_RECURSIVE"},
 }
 
 var propagationFlags = []flagName{
@@ -104,11 +117,12 @@ func (a attrShow) String() string {
 }
 
 var (
-	cwd         = program.Sym(^uint64(99), "AT_FDCWD")
-	emptyPath   = program.Sym(unix.AT_EMPTY_PATH, "AT_EMPTY_PATH")
-	fsconfigSet = program.Sym(unix.FSCONFIG_SET_STRING, "FSCONFIG_SET_STRING")
-	fsconfigOn  = program.Sym(unix.FSCONFIG_SET_FLAG, "FSCONFIG_SET_FLAG")
-	fsconfigNew = program.Sym(unix.FSCONFIG_CMD_CREATE, "FSCONFIG_CMD_CREATE")
-	onPath      = program.Sym(unix.MOVE_MOUNT_F_EMPTY_PATH, "MOVE_MOUNT_F_EMPTY_PATH")
-	byFD        = program.Sym(unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH, "MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH")
+	cwd          = program.Sym(^uint64(99), "AT_FDCWD")
+	emptyPath    = program.Sym(unix.AT_EMPTY_PATH, "AT_EMPTY_PATH")
+	fsconfigSet  = program.Sym(unix.FSCONFIG_SET_STRING, "FSCONFIG_SET_STRING")
+	fsconfigOn   = program.Sym(unix.FSCONFIG_SET_FLAG, "FSCONFIG_SET_FLAG")
+	fsconfigNew  = program.Sym(unix.FSCONFIG_CMD_CREATE, "FSCONFIG_CMD_CREATE")
+	onPath       = program.Sym(unix.MOVE_MOUNT_F_EMPTY_PATH, "MOVE_MOUNT_F_EMPTY_PATH")
+	fsconfigSure = program.Sym(unix.FSCONFIG_CMD_RECONFIGURE, "FSCONFIG_CMD_RECONFIGURE")
+	byFD         = program.Sym(unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH, "MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH")
 )

@@ -192,7 +192,7 @@ func (s *search) notFound() *LookPathError {
 		some = some || s.exists(dir)
 		names = append(names, s.names(dir)...)
 	}
-	e.Reason = fmt.Sprintf("executable %q not found in PATH %s", s.arg0, s.pathEnv)
+	e.Reason = fmt.Sprintf("executable %q not found in $PATH (%s)", s.arg0, s.pathEnv)
 	if near := nearest.Name(s.arg0, names); near != "" {
 		e.Reason += "; did you mean " + near + "?"
 	} else if !some {

@@ -1,7 +1,7 @@
 package rootfs
 
 import (
-	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -11,12 +11,17 @@ import (
 type options struct {
 	bind      bool
 	recursive bool // rbind
+	remount   bool
+	copyUp    bool // tmpcopyup
+	idmap     bool // idmap or ridmap
+	idmapAll  bool // ridmap
 
 	set, clear       uint64 // MOUNT_ATTR_* of the mount itself
 	setAll, clearAll uint64 // of the mount and those below it: rro, rnosuid, …
 	propagation      uint64 // MS_PRIVATE, …; 0 where none was asked for
 	propagationAll   bool
 	data             [][2]string // of the file system; a value "" is a flag
+	super            []string    // flags of any file system: sync, dirsync, lazytime, mand, iversion
 }
 
 // attribute is what an option does to a mount (mount_setattr(2)).
@@ -78,48 +83,58 @@ func propagationOf(name string) uint64 {
 // defaults, and what the kernel dropped or never looks at.
 func ignored(name string) bool {
 	switch name {
-	case "defaults", "async", "loud", "silent", "mand", "nomand", "noiversion", "nolazytime":
+	case "defaults", "loud", "silent":
 		return true
 	}
 	return false
 }
 
-// refusal says why an option that is known is not applied; "" where it is.
-func refusal(name string) string {
+// superFlag is the flag of a file system as a whole that an option switches on
+// or off; "" where it is no such option.
+func superFlag(name string) (flag string, on bool) {
 	switch name {
-	case "idmap", "ridmap":
-		return "id-mapped mounts are not supported yet"
-	case "tmpcopyup":
-		return "copying into a tmpfs is not supported yet"
-	case "remount":
-		return "a container's mounts are new: give their options at once"
+	case "sync", "dirsync", "lazytime", "mand", "iversion":
+		return name, true
+	case "async":
+		return "sync", false
+	case "nolazytime", "nomand", "noiversion":
+		return name[2:], false
 	}
-	return ""
+	return "", false
 }
 
 // parseOptions sorts the options of a mount (runtime-spec, "Mounts"). Those
 // which no table knows are the file system's own.
-func parseOptions(list []string) (options, error) {
+func parseOptions(list []string) options {
 	var o options
 	for _, name := range list {
-		if err := o.add(name); err != nil {
-			return o, err
-		}
+		o.add(name)
 	}
-	return o, nil
+	return o
 }
 
-func (o *options) add(name string) error {
-	if why := refusal(name); why != "" {
-		return fmt.Errorf("option %q: %s", name, why)
-	}
+func (o *options) add(name string) {
 	short := strings.TrimPrefix(name, "r")
+	flag, on := superFlag(name)
 	switch {
 	case ignored(name):
 	case name == "bind":
 		o.bind = true
 	case name == "rbind":
 		o.bind, o.recursive = true, true
+	case name == "remount":
+		o.remount = true
+	case name == "tmpcopyup":
+		o.copyUp = true
+	case name == "idmap":
+		o.idmap = true
+	case name == "ridmap":
+		o.idmap, o.idmapAll = true, true
+	case flag != "":
+		o.super = slices.DeleteFunc(o.super, func(s string) bool { return s == flag })
+		if on {
+			o.super = append(o.super, flag)
+		}
 	case attributeOf(name) != (attribute{}):
 		apply(attributeOf(name), &o.set, &o.clear)
 	case propagationOf(name) != 0:
@@ -132,7 +147,6 @@ func (o *options) add(name string) error {
 		key, value, _ := strings.Cut(name, "=")
 		o.data = append(o.data, [2]string{key, value})
 	}
-	return nil
 }
 
 // apply lets the later of two options win.
@@ -141,12 +155,31 @@ func apply(a attribute, set, clear *uint64) {
 	*clear = *clear&^a.set | a.clear
 }
 
+// lockable are the attributes that a user namespace may not clear on a mount
+// that it got from elsewhere (mount_namespaces(7)).
+const lockable = unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC
+
 // exact is what a bind mount with options gets: those and no others, as
-// mount(2) does it. A bind without options keeps what its source has.
-func (o *options) exact() attribute {
+// mount(2) does it, but for what is locked. A bind without options keeps what
+// its source has.
+func (o *options) exact(locked uint64) attribute {
 	if o.set|o.clear == 0 {
 		return attribute{}
 	}
-	const all = unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC
-	return attribute{set: o.set, clear: o.clear | all&^o.set}
+	return attribute{set: o.set, clear: o.clear | lockable&^(o.set|locked)}
+}
+
+// unlocks is an option among o that would clear what is locked, or "".
+func (o *options) unlocks(locked uint64) string {
+	for _, name := range []string{"rw", "suid", "dev", "exec"} {
+		if bit := attributeOf(name).clear; bit&locked&(o.clear|o.clearAll) != 0 {
+			return name
+		}
+	}
+	return ""
+}
+
+// has tells whether the file system gets an option called key.
+func (o *options) has(key string) bool {
+	return slices.ContainsFunc(o.data, func(d [2]string) bool { return d[0] == key })
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 
 	"github.com/peapod/peapod/internal/kernel"
@@ -16,6 +17,10 @@ type Sources struct {
 	root    *os.File
 	binds   map[int]source      // by index of the mount
 	devices map[string]*os.File // by path, where devices are bound
+	maps    map[int]*os.File    // user namespaces that map mounts, by index
+	targets map[int]string      // where links of the image lead that dangle, by index
+
+	made map[string]*os.File // user namespaces by their maps
 }
 
 type source struct {
@@ -32,6 +37,9 @@ func (s *Sources) Close() {
 	for _, d := range s.devices {
 		d.Close()
 	}
+	for _, m := range s.made {
+		m.Close()
+	}
 }
 
 // Open opens what c takes from the host. It needs CAP_SYS_ADMIN.
@@ -43,7 +51,10 @@ func Open(c *Config) (_ *Sources, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Sources{binds: map[int]source{}, devices: map[string]*os.File{}}
+	s := &Sources{
+		binds: map[int]source{}, devices: map[string]*os.File{},
+		maps: map[int]*os.File{}, targets: map[int]string{}, made: map[string]*os.File{},
+	}
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -53,10 +64,7 @@ func Open(c *Config) (_ *Sources, err error) {
 		return nil, err
 	}
 	for i := range mounts {
-		if !mounts[i].bind {
-			continue
-		}
-		if s.binds[i], err = c.openBind(&mounts[i]); err != nil {
+		if err := s.open(c, mounts, i); err != nil {
 			return nil, fmt.Errorf("mounts: %s: %w", mounts[i].target, err)
 		}
 	}
@@ -70,15 +78,34 @@ func Open(c *Config) (_ *Sources, err error) {
 	return s, nil
 }
 
+// open opens what a mount takes from the host.
+func (s *Sources) open(c *Config, mounts []mountOf, i int) (err error) {
+	m := &mounts[i]
+	if m.remount {
+		return nil
+	}
+	if m.idmap {
+		if s.maps[i], err = s.userNamespace(c, m); err != nil {
+			return err
+		}
+	}
+	switch {
+	case m.copyUp:
+		s.binds[i], err = c.copyUp(s.root, m)
+	case m.bind && m.inside == "":
+		s.binds[i], err = c.openBind(m, s.maps[i])
+	}
+	if err == nil && !slices.ContainsFunc(mounts[:i], func(e mountOf) bool { return below(m.target, e.target) }) {
+		err = s.followTarget(i, m.target)
+	}
+	return err
+}
+
 // openRoot opens the image, or an overlay of it, as a tree.
 func (c *Config) openRoot() (*os.File, error) {
 	path := c.hostPath(c.Spec.Root.Path)
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("root.path: %w", err)
-	}
-	if !info.IsDir() {
-		return nil, fmt.Errorf("root.path: %s is not a directory: give that of an unpacked image", path)
+	if err := checkRoot(path); err != nil {
+		return nil, err
 	}
 	if c.Overlay != nil {
 		return c.Overlay.open(path)
@@ -91,7 +118,7 @@ func (c *Config) openRoot() (*os.File, error) {
 }
 
 // openBind opens the source of a bind mount and gives it its attributes.
-func (c *Config) openBind(m *mountOf) (source, error) {
+func (c *Config) openBind(m *mountOf, users *os.File) (source, error) {
 	path := c.hostPath(m.source)
 	info, err := os.Stat(path)
 	if err != nil {
@@ -110,9 +137,15 @@ func (c *Config) openBind(m *mountOf) (source, error) {
 		// What is mounted in the container must not appear on the host.
 		propagation = unix.MS_SLAVE
 	}
-	err = setAttr(tree, attribute{m.setAll, m.clearAll}, propagation, unix.AT_RECURSIVE)
+	locked, err := c.lockedTree(tree, m)
 	if err == nil {
-		err = setAttr(tree, m.exact(), 0, 0)
+		err = setAttr(tree, attribute{m.setAll, m.clearAll}, propagation, unix.AT_RECURSIVE)
+	}
+	if err == nil {
+		err = setAttr(tree, m.exact(locked), 0, 0)
+	}
+	if err == nil && users != nil {
+		err = mapIDs(tree, users, m.idmapAll)
 	}
 	if err == nil && m.propagation != 0 {
 		err = setAttr(tree, attribute{}, m.propagation, m.propagationScope())
@@ -122,6 +155,28 @@ func (c *Config) openBind(m *mountOf) (source, error) {
 		return source{}, fmt.Errorf("source %s: %w", path, err)
 	}
 	return source{tree, info.IsDir()}, nil
+}
+
+// lockedTree is locked for a tree: attributes that a user namespace has to leave as
+// they are. Its root could not clear them, and so the set-up does not either.
+func (c *Config) lockedTree(tree *os.File, m *mountOf) (uint64, error) {
+	if !c.UserNamespace || m.set|m.clear|m.clearAll == 0 {
+		return 0, nil
+	}
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(tree.Fd()), &st); err != nil {
+		return 0, fmt.Errorf("statfs: %w", err)
+	}
+	// ST_RDONLY, ST_NOSUID, ST_NODEV and ST_NOEXEC have the same numbers.
+	locked := uint64(st.Flags) & lockable
+	if name := m.unlocks(locked); name != "" {
+		return 0, errLocked(name)
+	}
+	return locked, nil
+}
+
+func errLocked(option string) error {
+	return fmt.Errorf("option %s: the mount of the source has the opposite, which a container with a user namespace cannot take off: %w: leave the option out", option, unix.EPERM)
 }
 
 func (o *options) propagationScope() uint {

@@ -3,39 +3,38 @@ package runtime
 import (
 	"fmt"
 	"path"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/peapod/peapod/cgroups"
 )
 
 // expandCgroupMounts replaces a mount of type cgroup by what the host has:
-// cgroup2 alone, or a tmpfs with a mount for each hierarchy of v1. binds tells
-// that group's directories are among the sources.
-func expandCgroupMounts(spec *specs.Spec, group string) (list []specs.Mount, binds bool, err error) {
+// cgroup2 alone, or a tmpfs with a mount for each hierarchy of v1.
+func (c *plan) expandCgroupMounts(group string) error {
 	// A cgroup namespace hides what is above the container's group.
 	own := false
-	for _, ns := range spec.Linux.Namespaces {
+	for _, ns := range c.spec.Linux.Namespaces {
 		own = own || ns.Type == specs.CgroupNamespace
 	}
-	for i, m := range spec.Mounts {
+	var list []specs.Mount
+	for i, m := range c.spec.Mounts {
 		if m.Type != "cgroup" && m.Type != "cgroup2" {
 			list = append(list, m)
 			continue
 		}
-		expanded, err := cgroupMount(m, group, own)
+		hierarchies, err := cgroups.Hierarchies()
 		if err != nil {
-			return nil, false, fmt.Errorf("mounts[%d] (%s): %w", i, m.Destination, err)
+			return fmt.Errorf("mounts[%d] (%s): %w", i, m.Destination, err)
 		}
-		list, binds = append(list, expanded...), !own
+		list, c.bindsGroup = append(list, cgroupMount(m, hierarchies, group, own)...), !own
+		c.rootfs.Links = append(c.rootfs.Links, cgroupLinks(m.Destination, hierarchies)...)
 	}
-	return list, binds, nil
+	c.spec.Mounts = list
+	return nil
 }
 
-func cgroupMount(m specs.Mount, group string, own bool) ([]specs.Mount, error) {
-	hierarchies, err := cgroups.Hierarchies()
-	if err != nil {
-		return nil, err
-	}
+func cgroupMount(m specs.Mount, hierarchies []cgroups.Hierarchy, group string, own bool) []specs.Mount {
 	// one is the mount of a hierarchy on target.
 	one := func(h cgroups.Hierarchy, target string) specs.Mount {
 		if !own {
@@ -47,11 +46,25 @@ func cgroupMount(m specs.Mount, group string, own bool) ([]specs.Mount, error) {
 		return specs.Mount{Destination: target, Type: "cgroup", Source: "cgroup", Options: append(append([]string{}, m.Options...), h.Options...)}
 	}
 	if len(hierarchies) == 1 && hierarchies[0].Unified {
-		return []specs.Mount{one(hierarchies[0], m.Destination)}, nil
+		return []specs.Mount{one(hierarchies[0], m.Destination)}
 	}
 	list := []specs.Mount{{Destination: m.Destination, Type: "tmpfs", Source: "tmpfs", Options: append([]string{"mode=755"}, m.Options...)}}
 	for _, h := range hierarchies {
 		list = append(list, one(h, path.Join(m.Destination, h.Name)))
 	}
-	return list, nil
+	return list
+}
+
+// cgroupLinks are the names by which programs look for controllers that share a
+// hierarchy: cpu and cpuacct for that of both.
+func cgroupLinks(dir string, hierarchies []cgroups.Hierarchy) (links [][2]string) {
+	for _, h := range hierarchies {
+		if h.Unified || !strings.Contains(h.Name, ",") {
+			continue
+		}
+		for _, controller := range strings.Split(h.Name, ",") {
+			links = append(links, [2]string{path.Join("/", dir, controller), h.Name})
+		}
+	}
+	return links
 }

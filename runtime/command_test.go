@@ -34,7 +34,7 @@ func TestCommandErrors(t *testing.T) {
 		errno   unix.Errno
 		reason  string
 	}{
-		{"missing", 127, unix.ENOENT, `executable "missing" not found in PATH /bin`},
+		{"missing", 127, unix.ENOENT, `exec "missing": executable file not found in $PATH (/bin)`},
 		{"prob", 127, unix.ENOENT, "did you mean probe?"},
 		{"/bin/missing", 127, unix.ENOENT, "not found"},
 		{"/none/missing", 127, unix.ENOENT, "there is no /none"},
@@ -67,8 +67,12 @@ func TestCommandErrors(t *testing.T) {
 			t.Errorf("%s: after a failed Run: %v", test.command, err)
 		}
 		created, err := s.r.Create(testkit.Soon(t), id, other.options(id))
+		if absent := strings.Contains(test.command, "missing") || strings.HasSuffix(test.command, "/x") || test.command == "prob"; absent != (err != nil) {
+			t.Fatalf("create %s: %v", test.command, err)
+		}
 		if err != nil {
-			t.Fatal(err)
+			check("create", err)
+			continue
 		}
 		check("start", created.Start(testkit.Soon(t)))
 		if exit, err := created.Wait(testkit.Soon(t)); err != nil || exit.Code == 0 {

@@ -20,6 +20,7 @@ type plan struct {
 	rootfs  *rootfs.Config
 	sources *rootfs.Sources // nil in a plan that is only listed
 	gate    *gate           // where to wait for Start, or nil
+	group   string          // the container's cgroup, "" where it has none
 	// bindsGroup: mounts show the container's cgroup by its path, so that it
 	// has to be there first.
 	bindsGroup bool
@@ -28,6 +29,9 @@ type plan struct {
 // program compiles the plan.
 func (c *plan) program() (*program.Program, error) {
 	p := program.New(c.options.ExtraFiles...)
+	if rootless() {
+		c.id.ownScore(p)
+	}
 	prologue(p)
 	c.members.steps(p)
 	if c.members.has(unix.CLONE_NEWCGROUP) {
@@ -55,6 +59,7 @@ func (c *plan) program() (*program.Program, error) {
 		o.terminal = newTerminal(p, c.options.Console, c.options.ConsoleAnswer, c.id.ConsoleSize, master, slave)
 	}
 	if c.gate != nil {
+		c.id.look(p)
 		c.gate.steps(p)
 	}
 	o.streams = streamsOf(c.options.Stdin, c.options.Stdout, c.options.Stderr)
@@ -112,7 +117,10 @@ func (c *plan) settings(p *program.Program) {
 		list = append(list, setting{file, value, "/proc/" + file + " to " + value})
 	}
 	slices.SortFunc(list, func(a, b setting) int { return strings.Compare(a.file, b.file) })
-	set(p, append(list, c.id.settings()...))
+	if !rootless() {
+		list = append(list, c.id.settings()...)
+	}
+	set(p, list)
 }
 
 // settings are those of the process alone.

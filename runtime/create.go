@@ -17,6 +17,7 @@ import (
 	"github.com/peapod/peapod/internal/program"
 	"github.com/peapod/peapod/namespaces"
 	"github.com/peapod/peapod/rootfs"
+	"golang.org/x/sys/unix"
 )
 
 // Create makes a container that waits for Start. What it made is undone when
@@ -39,6 +40,9 @@ func (r *Runtime) Plan(id string, o *CreateOptions) (*program.Program, error) {
 	c, err := o.plan(r.root(), id, false)
 	if err != nil {
 		return nil, err
+	}
+	if rootless() && c.members.has(unix.CLONE_NEWUSER) {
+		c.members.joinUser(nil)
 	}
 	return c.program()
 }
@@ -67,6 +71,11 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 	if !p.members.user() {
 		p.id.caps = r.passOn(p.id.caps, id)
 	}
+	if rootless() {
+		if err := p.members.ownUser(ctx); err != nil {
+			return nil, err
+		}
+	}
 
 	nursery, err := r.nursery(p.members, o.KillWithParent)
 	if err != nil {
@@ -84,7 +93,7 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 		Rootfs:     absolute(p.options.Bundle, p.spec.Root.Path),
 		Created:    time.Now().UTC(),
 		Owner:      owner(),
-		Cgroup:     cgroupPath(p.spec, r.root(), id),
+		Cgroup:     p.group,
 		Hostname:   p.spec.Hostname, Annotations: p.spec.Annotations,
 		Process: p.spec.Process, Namespaces: p.spec.Linux.Namespaces,
 		Mounts: destinations(p.spec.Mounts),
@@ -100,7 +109,7 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 	// 2. The cgroup, while the next steps are done.
 	group := c.makeGroup(p.spec.Linux.Resources)
 	undo.add(func() {
-		if group() == nil {
+		if group() == nil && c.group != nil {
 			c.group.Destroy(context.WithoutCancel(ctx))
 		}
 	})
@@ -111,7 +120,9 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 	}
 
 	// 3. What the container takes from the host.
-	if !p.members.joins(namespaces.Mount) {
+	if p.rootfs.Inside {
+		p.sources = &rootfs.Sources{}
+	} else if !p.members.joins(namespaces.Mount) {
 		if p.sources, err = rootfs.Open(p.rootfs); err != nil {
 			return nil, err
 		}
@@ -170,6 +181,9 @@ func destinations(mounts []specs.Mount) []string {
 // makeGroup begins to make the container's cgroup. What it returns waits for
 // that, however often it is called.
 func (c *Container) makeGroup(r *specs.LinuxResources) func() error {
+	if c.record.Cgroup == "" {
+		return func() error { return nil }
+	}
 	made := make(chan error, 1)
 	go func() {
 		group, err := cgroups.New(c.record.Cgroup, r)

@@ -3,6 +3,7 @@ package runtime
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -49,6 +50,9 @@ type CommandError struct {
 }
 
 func (e *CommandError) Error() string {
+	if rest, ok := strings.CutPrefix(e.Reason, fmt.Sprintf("executable %q ", e.Command)); ok {
+		return fmt.Sprintf("exec %q: executable file %s", e.Command, rest)
+	}
 	if e.Reason != "" {
 		// Engines look for the errno's words to tell 126 from 127.
 		return fmt.Sprintf("exec %q: %v: %s", e.Command, e.Err, e.Reason)

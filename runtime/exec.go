@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -57,6 +58,11 @@ func (c *Container) exec(ctx context.Context, o *ExecOptions) (proc *Process, er
 	if id.Terminal && o.Console == nil {
 		return nil, fmt.Errorf("process.terminal: there is nobody to send the terminal to: give a console socket")
 	}
+	if rootless() && c.waiting() {
+		// Its program may be traced by nobody, and an ordinary user needs that
+		// to join its namespaces.
+		return nil, fmt.Errorf("%w: before that only root can execute something in it: start it first", ErrNotRunning)
+	}
 	fd, err := openProcess(c.process)
 	if err != nil {
 		return nil, err
@@ -64,7 +70,7 @@ func (c *Container) exec(ctx context.Context, o *ExecOptions) (proc *Process, er
 	target := os.NewFile(uintptr(fd), "container")
 	defer target.Close()
 	group, err := c.cgroup()
-	if err != nil {
+	if err != nil && !errors.Is(err, errNoGroup) {
 		return nil, err
 	}
 
@@ -109,6 +115,9 @@ func (c *Container) remember(p *child) {
 // call, and executes the command there.
 func execProgram(members []specs.LinuxNamespace, name string, id *identity, target *os.File, o *ExecOptions) (p *program.Program, inPid bool) {
 	p = program.New(o.ExtraFiles...)
+	if rootless() {
+		id.ownScore(p)
+	}
 	prologue(p)
 	var flags uint64
 	for _, ns := range members {
@@ -125,7 +134,9 @@ func execProgram(members []specs.LinuxNamespace, name string, id *identity, targ
 	}
 	p.Call(unix.SYS_SETSID).Tolerate(unix.EPERM).For("make", "a session")
 	joinKeyring(p, name)
-	set(p, id.settings())
+	if !rootless() {
+		set(p, id.settings())
+	}
 	p.Call(unix.SYS_UMASK, program.Octal(0)) // else the caller's would be on the working directory
 	po := processOptions{parentDeath: o.KillWithParent}
 	po.streams = streamsOf(o.Stdin, o.Stdout, o.Stderr)

@@ -73,7 +73,7 @@ func TestFailures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for how, start := range starters {
 				s := newStage(t)
-				s.spec.Process.Args = []string{"/bin/none"} // should all else succeed
+				s.spec.Process.Args = []string{"/etc"} // is refused last, should all else succeed
 				test.change(s)
 				before := hostMounts(t)
 				id := s.id()

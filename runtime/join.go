@@ -9,6 +9,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/peapod/peapod/internal/program"
 	"github.com/peapod/peapod/namespaces"
+	"github.com/peapod/peapod/rootfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -17,7 +18,10 @@ type membership struct {
 	anew uint64 // CLONE_NEW* flags
 	born uint64 // those of them that the process is born in: see nursery
 	join []joined
-	ids  [2][]syscall.SysProcIDMap // of a new user namespace: users, groups
+	ids  namespaces.IDMaps // of a new user namespace
+	// base is the mount namespace that the container's is a copy of, and that
+	// the caller cannot enter; or nil.
+	base *os.File
 }
 
 type joined struct {
@@ -57,7 +61,7 @@ func joining(spec *specs.Spec, open bool) (m *membership, err error) {
 		}
 		m.join = append(m.join, j)
 	}
-	m.ids = [2][]syscall.SysProcIDMap{idMap(spec.Linux.UIDMappings), idMap(spec.Linux.GIDMappings)}
+	m.ids = namespaces.IDMaps{Users: idMap(spec.Linux.UIDMappings), Groups: idMap(spec.Linux.GIDMappings)}
 	return m, m.check(spec)
 }
 
@@ -73,9 +77,9 @@ func (m *membership) check(spec *specs.Spec) error {
 	switch {
 	case !m.has(unix.CLONE_NEWNS) && !m.joins(namespaces.Mount):
 		return fmt.Errorf(`linux.namespaces: there is no mount namespace, in which the root could be set up: add {"type": "mount"}`)
-	case newUser && (len(m.ids[0]) == 0 || len(m.ids[1]) == 0):
+	case newUser && (len(m.ids.Users) == 0 || len(m.ids.Groups) == 0):
 		return fmt.Errorf("linux.uidMappings and gidMappings: a new user namespace needs both")
-	case !newUser && len(m.ids[0])+len(m.ids[1]) > 0 && !m.joins(namespaces.User):
+	case !newUser && len(m.ids.Users)+len(m.ids.Groups) > 0 && !m.joins(namespaces.User):
 		return fmt.Errorf(`linux.uidMappings: there is no user namespace: add {"type": "user"} to linux.namespaces`)
 	case spec.Hostname+spec.Domainname != "" && !m.has(unix.CLONE_NEWUTS) && !m.joins(namespaces.UTS):
 		return fmt.Errorf(`hostname: there is no uts namespace, so that the host's name would change: add {"type": "uts"} to linux.namespaces`)
@@ -105,6 +109,18 @@ func (m *membership) close() {
 
 // user tells whether the container's user namespace is not the caller's.
 func (m *membership) user() bool { return m.has(unix.CLONE_NEWUSER) || m.joins(namespaces.User) }
+
+// idMap is how the container's user namespace maps, or nil.
+func (m *membership) idMap(spec *specs.Spec) *rootfs.IDMap {
+	if !m.user() {
+		return nil
+	}
+	idMap := &rootfs.IDMap{Users: spec.Linux.UIDMappings, Groups: spec.Linux.GIDMappings}
+	if i := m.index(namespaces.User); i >= 0 {
+		idMap.Namespace = m.join[i].file
+	}
+	return idMap
+}
 
 // inside tells whether the program has to make the new namespaces itself,
 // behind those that it joins, and to fork where a pid namespace is among them.
@@ -170,6 +186,9 @@ func (m *membership) steps(p *program.Program) {
 	if !m.inside() {
 		return
 	}
+	if m.base != nil {
+		p.Call(unix.SYS_SETNS, p.File(m.base, "mounts"), cloneFlags(unix.CLONE_NEWNS)).For("join", "the mount namespace of the sources")
+	}
 	if m.has(unix.CLONE_NEWUSER) {
 		p.Call(unix.SYS_UNSHARE, cloneFlags(unix.CLONE_NEWUSER)).For("make", "the user namespace")
 		p.Sync(syncIDs)
@@ -233,9 +252,10 @@ func cloneFlags(word uint64) program.Value {
 
 // writeIDs writes the maps of the user namespace that pid just made.
 func (m *membership) writeIDs(pid int) error {
+	lists := [][]syscall.SysProcIDMap{m.ids.Users, m.ids.Groups}
 	for i, name := range []string{"uid_map", "gid_map"} {
 		var text []byte
-		for _, l := range m.ids[i] {
+		for _, l := range lists[i] {
 			text = fmt.Appendf(text, "%d %d %d\n", l.ContainerID, l.HostID, l.Size)
 		}
 		path := fmt.Sprintf("/proc/%d/%s", pid, name)
@@ -251,7 +271,7 @@ func (m *membership) writeIDs(pid int) error {
 func (m *membership) sys() (a syscall.SysProcAttr) {
 	a.Cloneflags = m.cloneFlags()
 	if a.Cloneflags&unix.CLONE_NEWUSER != 0 {
-		a.UidMappings, a.GidMappings = m.ids[0], m.ids[1]
+		a.UidMappings, a.GidMappings = m.ids.Users, m.ids.Groups
 		a.GidMappingsEnableSetgroups = true
 		a.Credential = &syscall.Credential{}
 	}

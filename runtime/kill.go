@@ -47,10 +47,12 @@ func (c *Container) killAll(sig unix.Signal) error {
 // Pids are the processes of the container, in the caller's pid namespace.
 func (c *Container) Pids() ([]int, error) {
 	group, err := c.cgroup()
-	if errors.Is(err, cgroups.ErrNotExist) {
+	switch {
+	case errors.Is(err, errNoGroup):
+		return c.members()
+	case errors.Is(err, cgroups.ErrNotExist):
 		return nil, nil
-	}
-	if err != nil {
+	case err != nil:
 		return nil, err
 	}
 	return group.Procs()
@@ -60,6 +62,9 @@ func (c *Container) Pids() ([]int, error) {
 func (c *Container) cgroup() (*cgroups.Group, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.record.Cgroup == "" {
+		return nil, errNoGroup
+	}
 	if c.group == nil {
 		group, err := cgroups.Load(c.record.Cgroup)
 		if err != nil {

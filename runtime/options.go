@@ -42,6 +42,10 @@ type CreateOptions struct {
 	// KillWithParent ends the container when the process that created it
 	// ends, however that comes (PR_SET_PDEATHSIG). It is for supervisors.
 	KillWithParent bool
+	// Mounts is the mount namespace in which the root and the sources of mounts
+	// are, where that is not the caller's; an ordinary user's, who joins the user
+	// namespace that it belongs to.
+	Mounts *os.File
 
 	id string
 }
@@ -73,17 +77,30 @@ func (o *CreateOptions) plan(root, id string, open bool) (c *plan, err error) {
 	if c.members, err = joining(&spec, open); err != nil {
 		return nil, err
 	}
+	c.members.base = options.Mounts
 	if err := check(&spec, c.members); err != nil {
 		c.members.close()
 		return nil, err
 	}
-	if spec.Mounts, c.bindsGroup, err = expandCgroupMounts(&spec, cgroupPath(&spec, root, id)); err != nil {
+	if rootless() && open {
+		if err := c.checkRootless(); err != nil {
+			c.members.close()
+			return nil, err
+		}
+	}
+	if c.group, err = groupOf(&spec, root, id); err != nil {
 		c.members.close()
 		return nil, err
 	}
 	c.rootfs = &rootfs.Config{
 		Spec: &spec, Bundle: options.Bundle, Overlay: options.Overlay,
-		UserNamespace: c.members.user(), Terminal: c.id.Terminal, NoPivot: options.NoPivot,
+		UserNamespace: c.members.user(), IDMap: c.members.idMap(&spec),
+		Terminal: c.id.Terminal, NoPivot: options.NoPivot,
+		Inside: rootless() || c.members.base != nil,
+	}
+	if err = c.expandCgroupMounts(c.group); err != nil {
+		c.members.close()
+		return nil, err
 	}
 	return c, nil
 }

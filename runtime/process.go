@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -135,7 +136,7 @@ func (id *identity) steps(p *program.Program, o processOptions) {
 	}
 	id.caps.bound(p)
 	p.Call(unix.SYS_SETGROUPS, program.Int(len(id.User.AdditionalGids)), p.Bytes(groups, fmt.Sprint(id.User.AdditionalGids))).
-		For("set", "the additional groups")
+		For("set", "the additional groups").Tolerate(id.keepsGroups()...)
 	if id.User.UID != 0 {
 		keepCaps(p, 1)
 	}
@@ -275,6 +276,26 @@ func (id *identity) execve(p *program.Program) {
 			s.Tolerate(unix.ENOENT, unix.ENOTDIR, unix.EACCES)
 		}
 	}
+}
+
+// look appends a look at the command, for who waits to execute it: engines expect
+// of create that it tells a missing one. Nothing relative to the working directory
+// is looked for, which is not entered yet; what the user may not execute comes out
+// with the start.
+func (id *identity) look(p *program.Program) {
+	found := p.Label()
+	list := candidates(id.Args[0], id.Env)
+	if slices.ContainsFunc(list, func(file string) bool { return !path.IsAbs(file) }) {
+		return
+	}
+	for i, file := range list {
+		s := p.Call(unix.SYS_FACCESSAT, program.Sym(^uint64(99), "AT_FDCWD"), p.Str(file), program.Sym(unix.F_OK, "F_OK")).
+			Tolerate(unix.EACCES).Then(found).For(opExecute, id.Args[0])
+		if i < len(list)-1 {
+			s.Tolerate(unix.ENOENT, unix.ENOTDIR)
+		}
+	}
+	p.Here(found)
 }
 
 const opExecute = "execute"

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -24,10 +25,14 @@ type Runtime struct {
 
 // DefaultRoot is /run/peapod for root, $XDG_RUNTIME_DIR/peapod for others.
 func DefaultRoot() string {
-	if dir := os.Getenv("XDG_RUNTIME_DIR"); os.Geteuid() != 0 && dir != "" {
-		return filepath.Join(dir, "peapod")
+	if !rootless() {
+		return "/run/peapod"
 	}
-	return "/run/peapod"
+	dir := os.Getenv("XDG_RUNTIME_DIR")
+	if dir == "" {
+		dir = filepath.Join("/run/user", strconv.Itoa(os.Geteuid())) // where systemd has it
+	}
+	return filepath.Join(dir, "peapod")
 }
 
 func (r *Runtime) root() string {

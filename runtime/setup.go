@@ -13,9 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// start starts a program whose process is born in group, and in the nursery if
-// there is one.
+// start starts a program whose process is born in group, if it has one, and in
+// the nursery if there is one.
 func start(p *program.Program, group *cgroups.Group, nursery *namespaces.Nursery, a *program.Attr) (proc *program.Process, err error) {
+	if group == nil {
+		return p.Start(a)
+	}
 	dir, _, err := group.Descriptor()
 	if err != nil {
 		return nil, err

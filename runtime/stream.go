@@ -76,6 +76,9 @@ func (id *identity) adopt(p *program.Program, streams [3]stream) {
 func protectNull(files ...**os.File) (done func(), err error) {
 	var safe *os.File
 	done = func() { safe.Close() }
+	if rootless() {
+		return done, nil // it is root's, and stays so
+	}
 	for _, f := range files {
 		if streamOf(*f) != hostNull {
 			continue

@@ -77,8 +77,23 @@ func TestRefusals(t *testing.T) {
 		"mounts: /x: option \"size\": unknown, and a bind": func(s *specs.Spec) {
 			s.Mounts = []specs.Mount{{Destination: "/x", Source: "/", Options: []string{"size=1"}}}
 		},
-		"mounts: /x: option \"idmap\": id-mapped": func(s *specs.Spec) {
+		"mounts: /x: option idmap: there is no map": func(s *specs.Spec) {
 			s.Mounts = []specs.Mount{{Destination: "/x", Source: "/", Options: []string{"idmap"}}}
+		},
+		"mounts: /x: option idmap: only bind": func(s *specs.Spec) {
+			s.Mounts = []specs.Mount{{Destination: "/x", Type: "tmpfs", UIDMappings: ids, GIDMappings: ids}}
+		},
+		"mounts: /x: uidMappings and gidMappings: give both": func(s *specs.Spec) {
+			s.Mounts = []specs.Mount{{Destination: "/x", Source: "/", UIDMappings: ids}}
+		},
+		"mounts: /x: option tmpcopyup: the mount is no tmpfs": func(s *specs.Spec) {
+			s.Mounts = []specs.Mount{{Destination: "/x", Source: "/", Options: []string{"tmpcopyup"}}}
+		},
+		"mounts: /x: option remount: cannot go with": func(s *specs.Spec) {
+			s.Mounts = []specs.Mount{{Destination: "/x", Options: []string{"remount", "idmap"}}}
+		},
+		"mounts: /x: option \"size\": unknown, and a bind m": func(s *specs.Spec) {
+			s.Mounts = []specs.Mount{{Destination: "/x", Options: []string{"remount", "bind", "size=1"}}}
 		},
 		"mounts: /proc/x/../self: nothing may be mounted": func(s *specs.Spec) { s.Mounts = []specs.Mount{{Destination: "/proc/x/../self", Source: "/"}} },
 		"mounts: /x: a path or option contains a NUL":     func(s *specs.Spec) { s.Mounts = []specs.Mount{{Destination: "/x", Source: "/\x00"}} },

@@ -124,8 +124,13 @@ func (p *peapod) globals(c *cli.Context) error {
 	case c.Bool("systemd-cgroup"):
 		return errors.New("--systemd-cgroup: cgroups are made by writing to the file system only, for now: " +
 			"leave the option out (podman: --cgroup-manager cgroupfs; Docker: native.cgroupdriver=cgroupfs)")
-	case c.String("rootless") != "auto" && c.String("rootless") != "false":
-		return fmt.Errorf("--rootless %s: containers need root for now: give auto or false", c.String("rootless"))
+	}
+	switch rootless := c.String("rootless"); {
+	case c.Command != nil && c.Command.Name == "spec": // has an option of its own of that name
+	case rootless != "auto" && rootless != "true" && rootless != "false":
+		return fmt.Errorf("--rootless %s: give true, false or auto", rootless)
+	case rootless == "true" && os.Geteuid() == 0, rootless == "false" && os.Geteuid() != 0:
+		return fmt.Errorf("--rootless %s: who runs peapod decides that: root or an ordinary user", rootless)
 	}
 	return p.openLog(c.String("log"), c.String("log-format"), c.Bool("debug"))
 }

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/peapod/peapod/internal/cli"
@@ -20,21 +22,29 @@ func (p *peapod) specCommand() *cli.Command {
 		Description: `The container has a terminal, runs sh in a read-only root from ./rootfs, and
 may do little. Edit it to taste. An existing file is left alone.
 
+With --rootless it is one for an ordinary user, who is root in the container's
+user namespace and shares the host's network.
+
 Example: mkdir -p web/rootfs && peapod spec --bundle web`,
 		Flags: []cli.Flag{
 			{Kind: cli.String, Name: "bundle", Short: "b", Value: ".", DefaultText: "the working directory", Usage: "the `DIR` to write to"},
+			{Name: "rootless", Usage: "for a container that an ordinary user runs"},
 		},
 		Action: func(c *cli.Context) error {
 			if err := c.NeedArgs(0, 0); err != nil {
 				return err
 			}
-			return writeSpec(filepath.Join(c.String("bundle"), "config.json"))
+			spec := defaultSpec()
+			if c.Bool("rootless") {
+				makeRootless(spec, os.Geteuid(), os.Getegid())
+			}
+			return writeSpec(filepath.Join(c.String("bundle"), "config.json"), spec)
 		},
 	}
 }
 
-func writeSpec(path string) (err error) {
-	data, err := json.MarshalIndent(defaultSpec(), "", "\t")
+func writeSpec(path string, spec *specs.Spec) (err error) {
+	data, err := json.MarshalIndent(spec, "", "\t")
 	if err != nil {
 		return err
 	}
@@ -104,4 +114,23 @@ func defaultNamespaces() []specs.LinuxNamespace {
 		list = append(list, specs.LinuxNamespace{Type: specs.CgroupNamespace})
 	}
 	return list
+}
+
+// makeRootless makes a spec one for an ordinary user, as runc does: one user and
+// group, root's, stand for his own; limits need a cgroup that he may not have;
+// and sysfs belongs to the network namespace, which is the host's.
+func makeRootless(spec *specs.Spec, uid, gid int) {
+	one := func(id int) []specs.LinuxIDMapping { return []specs.LinuxIDMapping{{HostID: uint32(id), Size: 1}} }
+	spec.Linux.UIDMappings, spec.Linux.GIDMappings = one(uid), one(gid)
+	spec.Linux.Resources = nil
+	spec.Linux.Namespaces = slices.DeleteFunc(spec.Linux.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == specs.NetworkNamespace })
+	spec.Linux.Namespaces = append(spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
+	spec.Mounts = slices.DeleteFunc(spec.Mounts, func(m specs.Mount) bool { return m.Type == "cgroup" })
+	for i := range spec.Mounts {
+		m := &spec.Mounts[i]
+		m.Options = slices.DeleteFunc(m.Options, func(o string) bool { return strings.HasPrefix(o, "gid=") || strings.HasPrefix(o, "uid=") })
+		if m.Type == "sysfs" {
+			m.Type, m.Source, m.Options = "none", "/sys", []string{"rbind", "nosuid", "noexec", "nodev", "ro"}
+		}
+	}
 }

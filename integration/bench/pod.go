@@ -59,11 +59,13 @@ func (s *stage) podTable(ctx context.Context) (*results.Table, error) {
 func (s *stage) podContenders(ctx context.Context, m *marker) ([]*contender, error) {
 	var all []*contender
 	if s.Peapod != "" {
-		c, err := s.peapodPod(m)
-		if err != nil {
-			return nil, err
+		for _, network := range []string{"none", "bridge"} {
+			c, err := s.peapodPod(m, network)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, c)
 		}
-		all = append(all, c)
 	}
 	library, err := s.podLibrary(m)
 	if err != nil {
@@ -100,13 +102,17 @@ func (s *stage) writePod(file, image string, m *marker) (string, error) {
 	return path, os.WriteFile(path, b, 0o644)
 }
 
-func (s *stage) peapodPod(m *marker) (*contender, error) {
+// peapodPod has the bar's network, none, or one as podman gives it.
+func (s *stage) peapodPod(m *marker, network string) (*contender, error) {
 	path, err := s.writePod("pod.json", filepath.Join(s.Tmp, "rootfs"), m)
 	if err != nil {
 		return nil, err
 	}
-	run, rm := s.peapod("pod", "run", "-d", path), s.peapod("pod", "rm", "-f", podName)
-	c := &contender{name: "peapod pod run -d", limit: 10 * time.Millisecond, share: 4}
+	run, rm := s.peapod("pod", "run", "-d", "--network", network, path), s.peapod("pod", "rm", "-f", podName)
+	c := &contender{name: "peapod pod run -d, " + network, share: 4}
+	if network == "none" {
+		c.limit = 10 * time.Millisecond
+	}
 	c.once = func(context.Context) (time.Duration, error) { return s.timePod(m, run, rm) }
 	c.finish = func() error { s.quiet(rm...); return nil }
 	return c, nil

@@ -122,6 +122,10 @@ func init() {
 		"peers":   peers,
 		"serve":   serve,
 		"web":     web,
+		"lookup":  lookup,
+		// Datagrams.
+		"answerDatagrams": answerDatagrams,
+		"datagram":        datagram,
 	}
 }
 

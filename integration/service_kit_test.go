@@ -1,0 +1,229 @@
+package integration
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/peapod/peapod/internal/netlink"
+	"github.com/peapod/peapod/internal/testkit"
+	"github.com/peapod/peapod/namespaces"
+	"golang.org/x/sys/unix"
+)
+
+// stack is a manifest that runs, by names that are the test's own.
+type stack struct {
+	t    testing.TB
+	name string // of all that is in it, at the beginning
+	path string
+	host *os.File // its network, where that is not the one that this process is in
+}
+
+// newStack writes a manifest: in its text X- stands for the stack's name and a
+// dash, "app: X" for a label that is its own, IMAGE for a root with the probe. The
+// pods are those called X-POD.
+func newStack(t testing.TB, text string, pods ...string) *stack {
+	t.Helper()
+	s := &stack{t: t, name: newName(t), path: filepath.Join(t.TempDir(), "stack.yaml")}
+	t.Cleanup(func() {
+		for _, pod := range pods {
+			if t.Failed() {
+				r := peapod(t, "pod", "logs", "--tail", "10", s.of(pod))
+				t.Logf("%s:\n%s%s", pod, r.stdout, r.stderr)
+			}
+			peapod(t, "pod", "rm", "--force", s.of(pod)).ok()
+		}
+	})
+	text = strings.NewReplacer("X-", s.name+"-", "app: X", "app: "+s.name, "IMAGE", newRoot(t)).Replace(text)
+	if err := os.WriteFile(s.path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// runStack runs one until its pods listen.
+func runStack(t testing.TB, text string, pods ...string) *stack {
+	t.Helper()
+	s := newStack(t, text, pods...)
+	s.run()
+	return s
+}
+
+func (s *stack) run() {
+	s.t.Helper()
+	if s.host == nil {
+		peapod(s.t, "pod", "run", "-d", s.path).ok()
+		return
+	}
+	var r *result
+	s.onHost(func() error {
+		r = finish(s.t, command(s.t, "pod", "run", "-d", s.path))
+		return nil
+	})
+	r.ok()
+}
+
+// onHost does something in the stack's host network.
+func (s *stack) onHost(f func() error) {
+	s.t.Helper()
+	if err := namespaces.Do(s.host, f); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// newHost gives the stack a host network of its own, with addresses beside those
+// of lo.
+func (s *stack) newHost(addresses ...string) {
+	s.t.Helper()
+	set, err := namespaces.Options{Loopback: true}.New(namespaces.Network)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { set.Close() })
+	s.host = set.File(namespaces.Network)
+	s.onHost(func() error {
+		c, err := netlink.Open(unix.NETLINK_ROUTE)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		for _, text := range addresses {
+			ip := netip.MustParseAddr(text)
+			family, loopback := byte(unix.AF_INET), 1
+			if ip.Is6() {
+				family = unix.AF_INET6
+			}
+			// struct ifaddrmsg: family, length of the prefix, flags, scope, index.
+			header := []byte{family, byte(ip.BitLen()), unix.IFA_F_NODAD, unix.RT_SCOPE_UNIVERSE, byte(loopback), 0, 0, 0}
+			if err := c.Do(netlink.New(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL, header).Attr(unix.IFA_LOCAL, ip.AsSlice()).Attr(unix.IFA_ADDRESS, ip.AsSlice())); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// dial connects on the stack's host, from an address of it, or any if that is "".
+func (s *stack) dial(network, from, to string) (c net.Conn, err error) {
+	s.t.Helper()
+	d := net.Dialer{Timeout: testkit.Patience}
+	if from != "" {
+		ip := net.ParseIP(from)
+		d.LocalAddr = &net.TCPAddr{IP: ip}
+		if network == "udp" {
+			d.LocalAddr = &net.UDPAddr{IP: ip}
+		}
+	}
+	if s.host == nil {
+		return d.Dial(network, to)
+	}
+	s.onHost(func() error {
+		c, err = d.Dial(network, to)
+		return nil
+	})
+	return c, err
+}
+
+// hears connects on the stack's host and returns what the server says, or the
+// error.
+func (s *stack) hears(from, to, say string) string {
+	s.t.Helper()
+	c, err := s.dial("tcp", from, to)
+	if err != nil {
+		return err.Error()
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(testkit.Patience))
+	io.WriteString(c, say)
+	c.(*net.TCPConn).CloseWrite()
+	b, err := io.ReadAll(c)
+	if err != nil {
+		return string(b) + err.Error()
+	}
+	return string(b)
+}
+
+// of is the full name of a pod or service.
+func (s *stack) of(name string) string { return s.name + "-" + name }
+
+// in has the probe do something in a pod and returns what it prints.
+func (s *stack) in(pod string, operations ...string) string {
+	s.t.Helper()
+	args := append([]string{"pod", "exec", s.of(pod), "--", "probe"}, operations...)
+	for i := range args {
+		args[i] = strings.ReplaceAll(args[i], "X-", s.name+"-")
+	}
+	return strings.ReplaceAll(peapod(s.t, args...).ok(), s.name+"-", "X-")
+}
+
+// sees waits until what the probe does in a pod prints what is wanted.
+func (s *stack) sees(want, pod string, operations ...string) {
+	s.t.Helper()
+	testkit.Until(s.t, func() string {
+		if got := s.in(pod, operations...); got != want {
+			return fmt.Sprintf("%s, %q: %q, want %q", pod, operations, got, want)
+		}
+		return ""
+	})
+}
+
+// inspect is the service as peapod tells it.
+func (s *stack) inspect(service string) inspectedService {
+	s.t.Helper()
+	return decode[[]inspectedService](s.t, peapod(s.t, "service", "inspect", s.of(service)).ok())[0]
+}
+
+// at is the service's own address with a port.
+func (s *stack) at(service string, port int) string {
+	s.t.Helper()
+	return net.JoinHostPort(s.inspect(service).Service.Spec.ClusterIP, fmt.Sprint(port))
+}
+
+// receives waits until a number of endpoints receive connections.
+func (s *stack) receives(service string, n int) {
+	s.t.Helper()
+	testkit.Until(s.t, func() string {
+		count := 0
+		for _, e := range s.inspect(service).Endpoints {
+			if e.Receives {
+				count++
+			}
+		}
+		if count != n {
+			return fmt.Sprintf("%d endpoints of %s receive connections, want %d", count, service, n)
+		}
+		return ""
+	})
+}
+
+// inspectedService is what is used of peapod service inspect.
+type inspectedService struct {
+	Service struct {
+		Spec struct {
+			ClusterIP string
+			Ports     []struct{ Port, NodePort int }
+		}
+		Status struct {
+			LoadBalancer struct {
+				Ingress []struct {
+					IP    string
+					Ports []struct {
+						Port     int
+						Protocol string
+					}
+				}
+			}
+		}
+	}
+	Listeners []struct{ Address, Protocol, Field string }
+	Endpoints []struct {
+		Name, State, Reason, IP, Hostname string
+		Receives                          bool
+	}
+}

@@ -1,0 +1,152 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"syscall"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/internal/program"
+	"github.com/peapod/peapod/namespaces"
+	"golang.org/x/sys/unix"
+)
+
+// rootless tells that the caller is an ordinary user. All that he makes belongs
+// to a user namespace of his, which a process of several threads cannot enter:
+// what root's process does on the container's behalf, its program does then.
+func rootless() bool { return os.Geteuid() != 0 }
+
+// checkRootless refuses what an ordinary user cannot have, before anything is
+// made.
+func (c *plan) checkRootless() error {
+	if !c.members.user() {
+		return fmt.Errorf(`linux.namespaces: %w: an ordinary user's container needs a user namespace: `+
+			`add {"type": "user"} with linux.uidMappings and gidMappings, as peapod spec --rootless does, or run it with sudo`, unix.EPERM)
+	}
+	if ids := c.members.ids; len(ids.Users) > 0 && len(ids.Groups) > 0 {
+		switch u := c.id.User; {
+		case !mapped(ids.Users, u.UID):
+			return fmt.Errorf("process.user.uid %d: %w: linux.uidMappings have no such user", u.UID, unix.EINVAL)
+		case !mapped(ids.Groups, u.GID):
+			return fmt.Errorf("process.user.gid %d: %w: linux.gidMappings have no such group", u.GID, unix.EINVAL)
+		}
+	}
+	if groups := c.id.User.AdditionalGids; len(groups) > 0 && c.members.has(unix.CLONE_NEWUSER) && c.members.ids.OnlyOwn() {
+		return fmt.Errorf("process.user.additionalGids %v: %w: the kernel allows none where only one's own group is mapped: "+
+			"map a range of /etc/subgid, or leave them out", groups, unix.EPERM)
+	}
+	return nil
+}
+
+// mapped tells whether a user namespace has an id.
+func mapped(list []syscall.SysProcIDMap, id uint32) bool {
+	return slices.ContainsFunc(list, func(m syscall.SysProcIDMap) bool {
+		return int(id) >= m.ContainerID && int(id) < m.ContainerID+m.Size
+	})
+}
+
+// ownUser makes the new user namespace of an ordinary user. It is then joined:
+// newuidmap(1) has to write its maps, before anybody is somebody there.
+func (m *membership) ownUser(ctx context.Context) error {
+	if !m.has(unix.CLONE_NEWUSER) {
+		return nil
+	}
+	f, err := namespaces.NewUser(ctx, m.ids)
+	if err != nil {
+		return err
+	}
+	m.joinUser(f)
+	return nil
+}
+
+func (m *membership) joinUser(f *os.File) {
+	m.anew &^= unix.CLONE_NEWUSER
+	m.join = append(m.join, joined{namespaces.User, f})
+}
+
+// ownScore sets oom_score_adj of a process that joins a user namespace, while
+// the file in procfs is still its own. Nobody may lower the value without
+// privilege.
+func (id *identity) ownScore(p *program.Program) {
+	for _, s := range id.settings() {
+		fd := p.Var("file")
+		p.Call(unix.SYS_OPENAT, program.Sym(^uint64(99), "AT_FDCWD"), p.Str("/proc/"+s.file), program.Sym(unix.O_WRONLY|unix.O_CLOEXEC, "O_WRONLY|O_CLOEXEC"), program.Int(0)).
+			Into(fd).For("open", "/proc/"+s.file)
+		p.Call(unix.SYS_WRITE, fd.Value(), p.Str(s.value), program.Int(len(s.value))).For("set", s.what)
+		p.Call(unix.SYS_CLOSE, fd.Value())
+	}
+}
+
+// keepsGroups are the errors with which an ordinary user keeps his own groups:
+// where he maps nothing but his id, the kernel lets nobody give any up.
+func (id *identity) keepsGroups() []unix.Errno {
+	if rootless() && len(id.User.AdditionalGids) == 0 {
+		return []unix.Errno{unix.EPERM}
+	}
+	return nil
+}
+
+// errNoGroup is what there is instead of a container's cgroup where an ordinary
+// user has none to make it in.
+var errNoGroup = errors.New("the container has no cgroup: none was delegated to the user who made it")
+
+// groupOf is the container's cgroup, or "" where it has none.
+func groupOf(spec *specs.Spec, root, id string) (string, error) {
+	if !rootless() {
+		return cgroupPath(spec, root, id), nil
+	}
+	if err := needsNoGroup(spec.Linux.Resources); err != nil {
+		return "", err
+	}
+	return "", nil
+}
+
+// needsNoGroup refuses limits that nothing would enforce. Rules for devices are
+// none of these: nobody can make a device in a user namespace.
+func needsNoGroup(r *specs.LinuxResources) error {
+	if r == nil {
+		return nil
+	}
+	rest := *r
+	rest.Devices = nil
+	if reflect.ValueOf(rest).IsZero() {
+		return nil
+	}
+	return fmt.Errorf("linux.resources: %w: limits need a cgroup, and none is delegated to this user: "+
+		"leave them out, or run it with sudo", unix.EPERM)
+}
+
+// members are the processes in the container's pid namespace, and so all of a
+// container that has one of its own.
+func (c *Container) members() ([]int, error) {
+	if c.Pid() == 0 {
+		return nil, nil
+	}
+	own, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", c.process.PID))
+	if err != nil {
+		return nil, fmt.Errorf("its pid namespace: %w", err)
+	}
+	if ours, err := os.Readlink("/proc/self/ns/pid"); err != nil || ours == own {
+		return []int{c.process.PID}, err
+	}
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, err
+	}
+	var list []int
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if link, err := os.Readlink("/proc/" + e.Name() + "/ns/pid"); err == nil && link == own {
+			list = append(list, pid)
+		}
+	}
+	return list, nil
+}
