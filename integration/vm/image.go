@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -17,7 +18,9 @@ const imagePackages = "systemd,systemd-sysv,dbus,dbus-user-session,libpam-system
 // image returns the archive of a Debian with systemd, below the directory that
 // becomes the root.
 func image(ctx context.Context, c *cache, k kernel) (string, error) {
-	dir, err := c.entry("systemd-"+k.release+"-"+k.arch, func(dir string) error { return makeImage(ctx, k, dir) })
+	made := sha256.Sum256([]byte(imagePackages + fmt.Sprint(accounts)))
+	name := fmt.Sprintf("systemd-%s-%s-%x", k.release, k.arch, made[:4])
+	dir, err := c.entry(name, func(dir string) error { return makeImage(ctx, k, dir) })
 	if err != nil {
 		return "", fmt.Errorf("image with systemd: %w", err)
 	}
@@ -45,7 +48,43 @@ func makeImage(ctx context.Context, k kernel, dir string) error {
 	return errors.Join(a.tree(wire.Root, root), a.close(), f.Close())
 }
 
-// service runs the lab in the image.
+// accounts are the lines of the user who has a systemd of their own.
+var accounts = map[string]string{
+	"etc/passwd": "lab:x:1000:1000:lab:/home/lab:/bin/bash\n",
+	"etc/shadow": "lab:*:19000:0:99999:7:::\n",
+	"etc/group":  "lab:x:1000:\n",
+}
+
+// setUp adds the user, and removes what nobody reads.
+func setUp(root string) error {
+	for _, dir := range []string{"usr/share/doc", "usr/share/locale", "usr/share/man", "var/cache/apt", "var/lib/apt/lists"} {
+		if err := os.RemoveAll(filepath.Join(root, dir)); err != nil {
+			return err
+		}
+	}
+	for name, line := range accounts {
+		if err := appendTo(filepath.Join(root, name), line); err != nil {
+			return err
+		}
+	}
+	home := filepath.Join(root, "home/lab")
+	if err := os.MkdirAll(home, 0o755); err != nil {
+		return err
+	}
+	return os.Chown(home, 1000, 1000)
+}
+
+func appendTo(path, line string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(line)
+	return errors.Join(err, f.Close())
+}
+
+// service runs the lab in the image. Its cgroup is delegated, as that of a
+// daemon which has containers.
 const service = `[Unit]
 Description=the lab's suites
 Wants=user@1000.service dbus.service
@@ -61,56 +100,14 @@ TasksMax=infinity
 Delegate=yes
 `
 
-// setUp makes the image start the lab, and gives it a user who has a systemd of
-// their own from the beginning on.
-func setUp(root string) error {
-	for _, dir := range []string{"usr/share/doc", "usr/share/locale", "usr/share/man", "var/cache/apt", "var/lib/apt/lists"} {
-		if err := os.RemoveAll(filepath.Join(root, dir)); err != nil {
-			return err
-		}
-	}
-	for name, text := range map[string]string{
-		"etc/systemd/system/lab.service": service,
-		"var/lib/systemd/linger/lab":     "",
-		"etc/hostname":                   "lab\n",
-		"etc/fstab":                      "",
-	} {
-		path := filepath.Join(root, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return err
-		}
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			return err
-		}
-	}
-	for name, line := range map[string]string{
-		"etc/passwd": "lab:x:1000:1000:lab:/home/lab:/bin/bash\n",
-		"etc/shadow": "lab:*:19000:0:99999:7:::\n",
-		"etc/group":  "lab:x:1000:\n",
-	} {
-		if err := appendTo(filepath.Join(root, name), line); err != nil {
-			return err
-		}
-	}
-	home := filepath.Join(root, "home/lab")
-	if err := os.MkdirAll(home, 0o755); err != nil {
-		return err
-	}
-	if err := os.Chown(home, 1000, 1000); err != nil {
-		return err
-	}
-	wanted := filepath.Join(root, "etc/systemd/system/multi-user.target.wants/lab.service")
-	if err := os.MkdirAll(filepath.Dir(wanted), 0o755); err != nil {
-		return err
-	}
-	return os.Symlink("/etc/systemd/system/lab.service", wanted)
-}
-
-func appendTo(path, line string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(line)
-	return errors.Join(err, f.Close())
+// addService makes systemd start the lab, and the user's systemd (lingering).
+func addService(a *archive) error {
+	const unit = "/etc/systemd/system/lab.service"
+	return errors.Join(
+		a.text(wire.Root+unit, 0o644, service),
+		a.link(wire.Root+"/etc/systemd/system/multi-user.target.wants/lab.service", unit),
+		a.text(wire.Root+"/var/lib/systemd/linger/lab", 0o644, ""),
+		a.text(wire.Root+"/etc/hostname", 0o644, "lab\n"),
+		a.text(wire.Root+"/etc/fstab", 0o644, ""),
+	)
 }

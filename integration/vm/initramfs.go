@@ -36,7 +36,7 @@ func (l *lab) initramfs(ctx context.Context, m machine, k kernel, u *unpacked, l
 		func() error { return l.addPlan(a, m, list) },
 		func() error {
 			if m.systemd {
-				return nil // all is in the image
+				return addService(a)
 			}
 			return l.addSmallRoot(ctx, a, k)
 		},
@@ -110,7 +110,7 @@ func addSource(a *archive, root string) error {
 			return err
 		}
 		if d.IsDir() {
-			if name := d.Name(); rel != "." && (strings.HasPrefix(name, ".") || rel == "bin" || rel == "examples/redis/debian" || rel == "examples/shop/images") {
+			if leftOut(root, path) {
 				return fs.SkipDir
 			}
 			return a.dir(filepath.Join(wire.Root, wire.Source, rel))
@@ -120,6 +120,17 @@ func addSource(a *archive, root string) error {
 		}
 		return a.file(filepath.Join(wire.Root, wire.Source, rel), path)
 	})
+}
+
+// leftOut says which directories have nothing of the module.
+func leftOut(root, path string) bool {
+	switch rel, _ := filepath.Rel(root, path); rel {
+	case ".":
+		return false
+	case "bin", "examples/redis/debian", "examples/shop/images":
+		return true
+	}
+	return strings.HasPrefix(filepath.Base(path), ".")
 }
 
 func (l *lab) addPlan(a *archive, m machine, list []suite) error {

@@ -65,9 +65,13 @@ func (l *lab) all(ctx context.Context, list []machine) error {
 func (l *lab) one(ctx context.Context, m machine) []result {
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
-	list := choose(m, l.pkg, l.run)
+	list, err := suitesOf(l.root, m)
+	list = choose(list, l.pkg, l.run)
 	w := newWatch(l, m, list)
-	cmd, err := l.prepare(ctx, m, list)
+	var cmd *start
+	if err == nil {
+		cmd, err = l.prepare(ctx, m, list)
+	}
 	if err == nil {
 		err = w.watch(ctx, cmd)
 	}
@@ -76,7 +80,11 @@ func (l *lab) one(ctx context.Context, m machine) []result {
 
 // shell gives the terminal to a machine.
 func (l *lab) shell(ctx context.Context, m machine) error {
-	cmd, err := l.prepare(ctx, m, choose(m, l.pkg, l.run))
+	list, err := suitesOf(l.root, m)
+	if err != nil {
+		return err
+	}
+	cmd, err := l.prepare(ctx, m, choose(list, l.pkg, l.run))
 	if err != nil {
 		return err
 	}

@@ -57,11 +57,15 @@ func chooseMachines(names string) (list []machine, err error) {
 }
 
 // printList is for -list.
-func printList(list []machine) error {
+func printList(root string, list []machine) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	for _, m := range list {
 		fmt.Fprintf(w, "%s\t%s\t%s\n", m.name, m.kernel, m.about)
-		for _, s := range suitesOf(m) {
+		suites, err := suitesOf(root, m)
+		if err != nil {
+			return err
+		}
+		for _, s := range suites {
 			fmt.Fprintf(w, "\t%s\t%s\n", s.name(), s.says())
 		}
 	}

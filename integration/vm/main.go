@@ -30,7 +30,7 @@ func main() {
 	if err == nil {
 		err = run(ctx, o)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "vm:", err)
 		os.Exit(1)
 	}
@@ -74,7 +74,7 @@ func run(ctx context.Context, o *options) error {
 		return err
 	}
 	if o.list {
-		return printList(list)
+		return printList(root, list)
 	}
 	if o.shell && len(list) != 1 {
 		return errors.New("-shell wants one machine: -machine NAME")

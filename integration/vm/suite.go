@@ -1,7 +1,11 @@
 package main
 
 import (
+	"io/fs"
+	"os"
 	"path"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -30,24 +34,62 @@ var suites = []suite{
 	{machines: "v2", pkg: "pod", run: "^(TestRun|TestStop|TestLimits|TestNamespaces|TestSecurityContext|TestHosts|TestPodsOnABridge|TestSubPath|TestEmptyDir|TestLivenessProbe|TestServiceIsReachedFromEverywhere|TestServiceNames|TestSupervisorDies)"},
 	{machines: "v2 v1", pkg: "integration", run: "^(TestLife|TestDelete|TestKill|TestList$|TestPs|TestRun|TestExec|TestTerminal|TestHello|TestPodNetwork$|TestLacking|TestPodAddress)"},
 	{machines: "arm64", pkg: "integration", run: "^(TestLife|TestDelete|TestPs|TestRun|TestExec|TestTerminalRun|TestHello$)"},
-	{machines: "systemd", pkg: "cgroups", run: "Systemd"},
-	{machines: "systemd", pkg: "cgroups", run: "Systemd", user: "lab"},
+	{machines: "systemd", pkg: "cgroups"},
+	{machines: "systemd", pkg: everyPackage, run: "Systemd"},
+	{machines: "systemd", pkg: everyPackage, run: "Systemd", user: "lab"},
 }
 
-// suitesOf are a machine's.
-func suitesOf(m machine) (list []suite) {
+// everyPackage stands for each that has a test whose name has what run says in
+// it.
+const everyPackage = "*"
+
+// suitesOf are a machine's. root is the module's directory.
+func suitesOf(root string, m machine) (list []suite, err error) {
 	for _, s := range suites {
-		if slices.Contains(strings.Fields(s.machines), m.name) {
+		if !slices.Contains(strings.Fields(s.machines), m.name) {
+			continue
+		}
+		if s.pkg != everyPackage {
+			list = append(list, s)
+			continue
+		}
+		found, err := packagesWith(root, s.run)
+		if err != nil {
+			return nil, err
+		}
+		for _, s.pkg = range found {
 			list = append(list, s)
 		}
 	}
-	return list
+	return list, nil
+}
+
+// packagesWith lists the directories of packages with tests of such a name.
+func packagesWith(root, name string) (list []string, err error) {
+	test := regexp.MustCompile(`(?m)^func Test\w*` + regexp.QuoteMeta(name))
+	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && leftOut(root, path) {
+			return fs.SkipDir
+		}
+		if err != nil {
+			return err
+		}
+		dir, err := filepath.Rel(root, filepath.Dir(path))
+		if err != nil || !strings.HasSuffix(path, "_test.go") || slices.Contains(list, dir) {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if test.Match(data) {
+			list = append(list, dir)
+		}
+		return err
+	})
+	return list, err
 }
 
 // choose are the suites of a machine that the command line leaves: of packages,
 // which need not be in the table, and with other tests.
-func choose(m machine, pkgs, run string) []suite {
-	list := suitesOf(m)
+func choose(list []suite, pkgs, run string) []suite {
 	if pkgs != "" {
 		var chosen []suite
 		for pkg := range strings.SplitSeq(pkgs, ",") {
@@ -60,6 +102,7 @@ func choose(m machine, pkgs, run string) []suite {
 		}
 		list = chosen
 	}
+	list = slices.Clone(list)
 	if run != "" {
 		for i := range list {
 			list[i].run, list[i].skip = run, ""

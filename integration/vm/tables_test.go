@@ -28,11 +28,14 @@ func TestTables(t *testing.T) {
 		if m.cgroups != "v1" && m.cgroups != "v2" {
 			t.Errorf("machine %s: cgroups %q", m.name, m.cgroups)
 		}
-		if len(suitesOf(m)) == 0 {
-			t.Errorf("machine %s has nothing to do", m.name)
+		if list, err := suitesOf(root, m); err != nil || len(list) == 0 {
+			t.Errorf("machine %s has nothing to do: %v", m.name, err)
 		}
 	}
 	for _, s := range suites {
+		if s.pkg == everyPackage {
+			continue
+		}
 		if found, _ := filepath.Glob(filepath.Join(root, s.pkg, "*_test.go")); len(found) == 0 {
 			t.Errorf("%s has no tests", s.pkg)
 		}
@@ -67,9 +70,9 @@ func checkNames(t *testing.T, root string, s suite) {
 }
 
 func TestChoose(t *testing.T) {
-	v2 := machines[0]
-	if got := choose(v2, "", ""); !slices.Equal(got, suitesOf(v2)) {
-		t.Errorf("of all: %v", got)
+	v2, err := suitesOf(t.TempDir(), machines[0])
+	if got := choose(v2, "", ""); err != nil || !slices.Equal(got, v2) {
+		t.Errorf("of all: %v, %v", got, err)
 	}
 	for _, s := range choose(v2, "./runtime/", "TestX") {
 		if s.pkg != "runtime" || s.run != "TestX" || s.skip != "" {
@@ -85,6 +88,26 @@ func TestChoose(t *testing.T) {
 	list, err := chooseMachines("")
 	if err != nil || len(list) == 0 || slices.ContainsFunc(list, func(m machine) bool { return m.request }) {
 		t.Errorf("%v, %v", list, err)
+	}
+}
+
+// Packages are found by their tests' names, but not in images.
+func TestEveryPackage(t *testing.T) {
+	root := t.TempDir()
+	for path, text := range map[string]string{
+		"a/x_test.go": "func TestOther(t *testing.T) {}", "b/c/x_test.go": "\nfunc TestTheSystemdDriver(t", "b/x.go": "func TestSystemd(",
+		"bin/x_test.go": "func TestSystemd(", "examples/redis/debian/x_test.go": "func TestSystemd(",
+	} {
+		path = filepath.Join(root, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := packagesWith(root, "Systemd"); err != nil || !slices.Equal(got, []string{"b/c"}) {
+		t.Errorf("%v, %v", got, err)
 	}
 }
 

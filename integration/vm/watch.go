@@ -172,8 +172,7 @@ func (w *watch) results(err error) []result {
 	}
 	w.lab.say(w.machine, "FAIL: "+err.Error())
 	if w.current != nil {
-		w.lab.say(w.machine, w.current.complaint())
-		w.current.trouble = "the machine failed meanwhile"
+		w.current.trouble = "was under way when the machine failed"
 		w.end(1)
 	}
 	for _, s := range w.left {

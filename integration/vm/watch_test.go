@@ -66,7 +66,7 @@ func TestMachineFails(t *testing.T) {
 		{"test", oneSuite + `e '{"Kind":"output","Text":"--- FAIL: TestC (0.00s)"}'; e '{"Kind":"end","Status":1}'; e '{"Kind":"done"}'`, "a", "1 tests of a failed"},
 		{"status", oneSuite + `e '{"Kind":"end","Status":2}'; e '{"Kind":"done"}'`, "a", "a ended with status 2"},
 		{"nothing", `echo '{"Kind":"begin","Text":"a"}' >&3; echo '{"Kind":"end"}' >&3; echo '{"Kind":"done"}' >&3`, "a", "no test that matches"},
-		{"panic", oneSuite + `echo '[ 1.0] Kernel panic - not syncing: lost'`, "a", "the machine failed meanwhile"},
+		{"panic", oneSuite + `echo '[ 1.0] Kernel panic - not syncing: lost'`, "a", "when the machine failed"},
 		{"panic", `echo '[ 1.0] Kernel panic - not syncing: lost'`, "b", "not run"},
 		{"end", oneSuite, "b", "not run"},
 		{"time", "exec sleep 60", "a", "not run"},
