@@ -12,8 +12,8 @@ import (
 )
 
 // imagePackages are what there is beyond Debian's smallest: systemd, and what a
-// user's own needs (a session, its bus).
-const imagePackages = "systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,udev,procps,iproute2"
+// user's own needs (a session, its bus), and their containers (ranges of ids).
+const imagePackages = "systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,udev,procps,iproute2,uidmap"
 
 // image returns the archive of a Debian with systemd, below the directory that
 // becomes the root.
@@ -53,6 +53,8 @@ var accounts = map[string]string{
 	"etc/passwd": "lab:x:1000:1000:lab:/home/lab:/bin/bash\n",
 	"etc/shadow": "lab:*:19000:0:99999:7:::\n",
 	"etc/group":  "lab:x:1000:\n",
+	"etc/subuid": "lab:100000:65536\n",
+	"etc/subgid": "lab:100000:65536\n",
 }
 
 // setUp adds the user, and removes what nobody reads.
@@ -75,7 +77,7 @@ func setUp(root string) error {
 }
 
 func appendTo(path, line string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
 	if err != nil {
 		return err
 	}

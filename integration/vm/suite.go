@@ -31,10 +31,12 @@ var suites = []suite{
 	{machines: "v2 v1", pkg: "rootfs"},
 	{machines: "v2 v1", pkg: "namespaces", skip: "^TestThousandSets$", why: "thousands of namespaces"},
 	{machines: "v2", pkg: "networks"},
-	{machines: "v2", pkg: "pod", run: "^(TestRun|TestStop|TestLimits|TestNamespaces|TestSecurityContext|TestHosts|TestPodsOnABridge|TestSubPath|TestEmptyDir|TestLivenessProbe|TestServiceIsReachedFromEverywhere|TestServiceNames|TestSupervisorDies)"},
-	{machines: "v2 v1", pkg: "integration", run: "^(TestLife|TestDelete|TestKill|TestList$|TestPs|TestRun|TestExec|TestTerminal|TestHello|TestPodNetwork$|TestLacking|TestPodAddress)"},
+	// Not the probes: they wait for a second at most.
+	{machines: "v2", pkg: "pod", run: "^(TestRun|TestStop|TestLimits|TestNamespaces|TestSecurityContext|TestHosts|TestPodsOnABridge|TestSubPath|TestEmptyDir|TestServiceIsReachedFromEverywhere|TestServiceNames|TestSupervisorDies)"},
+	{machines: "v2 v1", pkg: "integration", run: "^(TestLife|TestDelete|TestKill|TestList$|TestPs|TestRun|TestExec|TestTerminal|TestHello|TestPodNetwork$|TestLacking|TestPodAddress|TestRootless)"},
 	{machines: "arm64", pkg: "integration", run: "^(TestLife|TestDelete|TestPs|TestRun|TestExec|TestTerminalRun|TestHello$)"},
 	{machines: "systemd", pkg: "cgroups"},
+	{machines: "systemd", pkg: "integration", run: "^(TestLife|TestPs|TestRootless|TestHello$)"},
 	{machines: "systemd", pkg: everyPackage, run: "Systemd"},
 	{machines: "systemd", pkg: everyPackage, run: "Systemd", user: "lab"},
 }
