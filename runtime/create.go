@@ -71,6 +71,7 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 	if !p.members.user() {
 		p.id.caps = r.passOn(p.id.caps, id)
 	}
+	r.tellUnknown(p.id.filter, id)
 	if rootless() {
 		if err := p.members.ownUser(ctx); err != nil {
 			return nil, err
@@ -96,7 +97,7 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 		Cgroup:     p.group,
 		Hostname:   p.spec.Hostname, Annotations: p.spec.Annotations,
 		Process: p.spec.Process, Namespaces: p.spec.Linux.Namespaces,
-		Mounts: destinations(p.spec.Mounts),
+		Mounts: destinations(p.spec.Mounts), Seccomp: p.id.filter.save(),
 	}}
 	if err := c.register(); err != nil {
 		return nil, err

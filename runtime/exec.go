@@ -55,6 +55,9 @@ func (c *Container) exec(ctx context.Context, o *ExecOptions) (proc *Process, er
 	if err != nil {
 		return nil, err
 	}
+	if id.filter, err = c.record.Seccomp.load(); err != nil {
+		return nil, err
+	}
 	if id.Terminal && o.Console == nil {
 		return nil, fmt.Errorf("process.terminal: there is nobody to send the terminal to: give a console socket")
 	}

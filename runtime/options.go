@@ -71,6 +71,9 @@ func (o *CreateOptions) plan(root, id string, open bool) (c *plan, err error) {
 	if c.id, err = checkProcess(spec.Process); err != nil {
 		return nil, err
 	}
+	if c.id.filter, err = newFilter(spec.Linux.Seccomp); err != nil {
+		return nil, err
+	}
 	if c.id.Terminal && options.Console == nil && open {
 		return nil, fmt.Errorf("process.terminal: there is nobody to send the terminal to: give a console socket")
 	}

@@ -59,6 +59,11 @@ func TestPlans(t *testing.T) {
 			caps := []string{"CAP_NET_BIND_SERVICE"}
 			spec.Process.Capabilities = &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps, Inheritable: caps, Ambient: caps}
 		},
+		"seccomp": func(spec *specs.Spec) {
+			spec.Process.NoNewPrivileges = true
+			spec.Linux.Seccomp = permitting("execve", "brk", "openat")
+			spec.Linux.Seccomp.Architectures = []specs.Arch{specs.ArchX86_64, specs.ArchAARCH64}
+		},
 		"volumes": func(spec *specs.Spec) {
 			spec.Root.Readonly = true
 			spec.Mounts = append(spec.Mounts,

@@ -17,6 +17,7 @@ type identity struct {
 	*specs.Process
 	caps   capabilities
 	limits []limit
+	filter *filter // nil is none
 }
 
 type limit struct {
@@ -147,7 +148,7 @@ func (id *identity) steps(p *program.Program, o processOptions) {
 		keepCaps(p, 0)
 	}
 	id.retryCwd(p, entered)
-	id.caps.set(p)
+	id.capsForFilter().set(p)
 	if id.NoNewPrivileges {
 		prctl(p, unix.PR_SET_NO_NEW_PRIVS, "PR_SET_NO_NEW_PRIVS", 1).For("set", "no_new_privs")
 	}
@@ -163,6 +164,7 @@ func (id *identity) steps(p *program.Program, o processOptions) {
 	}
 	undumpable(p) // the change of credentials may have reset it
 	p.Executing()
+	id.load(p)
 	id.execve(p)
 }
 

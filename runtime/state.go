@@ -41,6 +41,7 @@ type record struct {
 	Process     *specs.Process         `json:"process"`
 	Namespaces  []specs.LinuxNamespace `json:"namespaces"`
 	Mounts      []string               `json:"mounts"` // where they are
+	Seccomp     *savedFilter           `json:"seccomp,omitempty"`
 }
 
 // writeOnce writes a file that was not there. Readers know by the end of its

@@ -27,7 +27,7 @@ func check(spec *specs.Spec, m *membership) error {
 		set  bool
 		name string
 	}{
-		{l.Seccomp != nil, "seccomp"}, {l.MountLabel != "", "mountLabel"},
+		{l.MountLabel != "", "mountLabel"},
 		{l.IntelRdt != nil, "intelRdt"}, {l.Personality != nil, "personality"},
 		{len(l.TimeOffsets) > 0, "timeOffsets"}, {len(l.NetDevices) > 0, "netDevices"},
 		{l.MemoryPolicy != nil, "memoryPolicy"},

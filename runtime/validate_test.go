@@ -58,7 +58,7 @@ func TestRefusals(t *testing.T) {
 			s.Linux.UIDMappings = ids
 			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: "user"})
 		},
-		"linux.seccomp: is not supported":                      func(s *specs.Spec) { s.Linux.Seccomp = &specs.LinuxSeccomp{} },
+		"linux.seccomp.defaultAction: is missing":              func(s *specs.Spec) { s.Linux.Seccomp = &specs.LinuxSeccomp{Syscalls: make([]specs.LinuxSyscall, 1)} },
 		"linux.mountLabel: is not supported":                   func(s *specs.Spec) { s.Linux.MountLabel = "x" },
 		"linux.personality: is not supported":                  func(s *specs.Spec) { s.Linux.Personality = &specs.LinuxPersonality{} },
 		"linux.maskedPaths: \"/\\x00\" contains":               func(s *specs.Spec) { s.Linux.MaskedPaths = []string{"/\x00"} },

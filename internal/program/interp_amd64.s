@@ -85,6 +85,7 @@ fail:
 	MOVQ	$231, AX // exit_group
 	MOVQ	$127, DI
 	SYSCALL
+	UNDEF // a seccomp filter may forbid even that
 
 TEXT ·interpEnd(SB), NOSPLIT|NOFRAME, $0
 	RET

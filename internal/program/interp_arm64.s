@@ -79,6 +79,7 @@ fail:
 	MOVD	$94, R8 // exit_group
 	MOVD	$127, R0
 	SVC
+	UNDEF // a seccomp filter may forbid even that
 
 TEXT ·interpEnd(SB), NOSPLIT|NOFRAME, $0
 	RET

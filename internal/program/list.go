@@ -10,7 +10,7 @@ import (
 
 // List writes the program to w, a line a call as strace(1) prints it, each
 // behind its number. What comes behind # is what the step is for, and where
-// the program goes on if that is not the next line.
+// the program goes on if that is not the next line. Notes come last.
 func (p *Program) List(w io.Writer) error {
 	for i, f := range p.files {
 		if _, err := fmt.Fprintf(w, "# descriptor %d: %s\n", 3+i, f.name); err != nil {
@@ -19,6 +19,11 @@ func (p *Program) List(w io.Writer) error {
 	}
 	for _, s := range p.steps {
 		if _, err := fmt.Fprintf(w, "%3d  %s\n", s.index, s); err != nil {
+			return err
+		}
+	}
+	for _, write := range p.notes {
+		if err := write(w); err != nil {
 			return err
 		}
 	}

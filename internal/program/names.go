@@ -26,6 +26,7 @@ var names = map[uintptr]string{
 	unix.SYS_EXECVEAT:          "execveat",
 	unix.SYS_EXIT_GROUP:        "exit_group",
 	unix.SYS_FACCESSAT:         "faccessat",
+	unix.SYS_FACCESSAT2:        "faccessat2",
 	unix.SYS_FCHDIR:            "fchdir",
 	unix.SYS_FCHMOD:            "fchmod",
 	unix.SYS_FCHMODAT:          "fchmodat",

@@ -3,6 +3,7 @@ package program
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -29,6 +30,7 @@ type Program struct {
 	report int      // descriptor of the report socket in the process
 	vars   int
 	image  *os.File // written, not started yet
+	notes  []func(io.Writer) error
 }
 
 // inherited is a descriptor that the process finds open.
@@ -158,6 +160,9 @@ func (p *Program) Exit(status int) { p.Call(unix.SYS_EXIT_GROUP, Int(status)) }
 
 // Label is a place in a program.
 type Label struct{ index int }
+
+// Note makes write a part of listings, behind the steps.
+func (p *Program) Note(write func(io.Writer) error) { p.notes = append(p.notes, write) }
 
 // Steps is the number of steps.
 func (p *Program) Steps() int { return len(p.steps) }

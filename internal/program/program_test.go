@@ -1,7 +1,9 @@
 package program
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -391,5 +393,31 @@ func BenchmarkStart(b *testing.B) {
 		}
 		proc.Reap()
 		proc.Close()
+	}
+}
+
+// What a FIFO has of messages tells of the command's failure apart from that of
+// a step that comes before it.
+func TestLastMessage(t *testing.T) {
+	message := func(errno, step, value uint64) []byte {
+		le := binary.LittleEndian
+		return le.AppendUint64(le.AppendUint64(le.AppendUint64(nil, errno), step), value)
+	}
+	begun, back := message(0, 3, valueExecuting), message(0, 4, 0)
+	failed := message(uint64(unix.EINVAL), 0x601000, 0)
+	for _, c := range []struct {
+		messages  [][]byte
+		errno     unix.Errno
+		executing bool
+	}{
+		{nil, 0, false},
+		{[][]byte{begun}, 0, true},
+		{[][]byte{begun, failed}, unix.EINVAL, true},
+		{[][]byte{begun, back, failed}, unix.EINVAL, false},
+		{[][]byte{message(0, 1, 7), failed}, unix.EINVAL, false},
+	} {
+		if errno, executing := LastMessage(bytes.Join(c.messages, nil)); errno != c.errno || executing != c.executing {
+			t.Errorf("%d messages: %v, %v; want %v, %v", len(c.messages), errno, executing, c.errno, c.executing)
+		}
 	}
 }

@@ -51,11 +51,27 @@ func (p *Program) Sync(label string) *Var {
 
 // Executing adds the message that announces the execve. Steps between it and
 // the execve may only be such as cannot be reported otherwise.
-func (p *Program) Executing() { p.Send(p.Message(executing)) }
+func (p *Program) Executing() { p.announce(valueExecuting) }
+
+// NotExecuting takes Executing back, for a step behind it that failed.
+func (p *Program) NotExecuting() { p.announce(0) }
+
+func (p *Program) announce(value uint64) {
+	m := p.Message(executing)
+	p.Set(m.Value, value)
+	p.Send(m)
+}
+
+// Reporting are the arguments of the write(2) that reports a failed step, and the
+// status of the exit_group(2) that follows.
+func (p *Program) Reporting() (write []uint64, exit uint64) {
+	return []uint64{uint64(p.report), dataBase + 8, messageSize}, exitStatus
+}
 
 const (
-	executing  = "executing"
-	exitStatus = 127 // of a process whose program failed
+	executing      = "executing"
+	valueExecuting = 1 << 32 // no other message has this value
+	exitStatus     = 127     // of a process whose program failed
 )
 
 // Error is a failed step. errors.Is finds its Errno.
@@ -99,7 +115,7 @@ type Event struct {
 func LastMessage(messages []byte) (errno unix.Errno, executing bool) {
 	for ; len(messages) >= messageSize; messages = messages[messageSize:] {
 		if errno = unix.Errno(binary.LittleEndian.Uint64(messages)); errno == 0 {
-			executing = true
+			executing = binary.LittleEndian.Uint64(messages[16:]) == valueExecuting
 		}
 	}
 	return errno, executing

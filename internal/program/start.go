@@ -132,7 +132,9 @@ func (p *Process) Next(ctx context.Context) (Event, error) {
 	case err == nil:
 		// Not the last message: where the program forks, the message of
 		// the process that ends there may come after it.
-		p.begun = p.begun || e.IsExecuting()
+		if e.Label == executing {
+			p.begun = e.IsExecuting()
+		}
 		return e, nil
 	case ctx.Err() != nil:
 		return e, context.Cause(ctx)
@@ -160,7 +162,7 @@ func OnEnd(ctx context.Context, f func()) (stop func()) {
 }
 
 // IsExecuting tells the message before the execve.
-func (e Event) IsExecuting() bool { return e.Label == executing }
+func (e Event) IsExecuting() bool { return e.Label == executing && e.Value == valueExecuting }
 
 // Continue lets the process go on behind a synchronisation point.
 func (p *Process) Continue() error {

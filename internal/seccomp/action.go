@@ -33,11 +33,11 @@ var actions = [...]struct {
 }
 
 // parseAction returns the action called name with its data, EPERM where nothing
-// is said, as the specification has it. Errors begin with
-// field, or with errnoField.
+// is said, as the specification has it. Errors are
+// of field or errnoField.
 func parseAction(name specs.LinuxSeccompAction, errno *uint, field, errnoField string) (action, error) {
 	if name == "" {
-		return 0, fmt.Errorf("%s: is missing: say what to do, such as SCMP_ACT_ERRNO", field)
+		return 0, wrong(field, "is missing: say what to do, such as SCMP_ACT_ERRNO")
 	}
 	for _, a := range actions {
 		if a.name != name {
@@ -52,17 +52,17 @@ func parseAction(name specs.LinuxSeccompAction, errno *uint, field, errnoField s
 		}
 		switch {
 		case limit == 0 && errno != nil:
-			return 0, fmt.Errorf("%s: %s has no number to return: leave it out", errnoField, name)
+			return 0, wrong(errnoField, "%s has no number to return: leave it out", name)
 		case limit == 0:
 			return a.ret, nil
 		case errno == nil:
 			return a.ret | action(unix.EPERM), nil
 		case *errno > limit:
-			return 0, fmt.Errorf("%s: %d is too much for %s: give at most %d", errnoField, *errno, name, limit)
+			return 0, wrong(errnoField, "%d is too much for %s: give at most %d", *errno, name, limit)
 		}
 		return a.ret | action(*errno), nil
 	}
-	return 0, fmt.Errorf("%s %q: there is no such action (seccomp(2), SCMP_ACT_ALLOW, _ERRNO, _KILL, _KILL_PROCESS, _KILL_THREAD, _LOG, _NOTIFY, _TRACE or _TRAP)", field, name)
+	return 0, wrong(field, "there is no action %q: give SCMP_ACT_ALLOW, _ERRNO, _KILL, _KILL_PROCESS, _KILL_THREAD, _LOG, _NOTIFY, _TRACE or _TRAP", name)
 }
 
 // permissive tells whether the call is made, or who traces decides: new calls

@@ -1,7 +1,6 @@
 package seccomp
 
 import (
-	"fmt"
 	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -24,8 +23,7 @@ type Filter struct {
 }
 
 // Compile compiles a profile for a machine whose architecture Go calls goarch.
-// It is nil, as is a profile that says nothing. Errors begin with the field of
-// the profile that is wrong.
+// It is nil for a profile that says nothing. Errors are *Error.
 func Compile(s *specs.LinuxSeccomp, goarch string) (*Filter, error) {
 	if s == nil || s.DefaultAction == "" && len(s.Syscalls) == 0 {
 		return nil, nil
@@ -36,7 +34,7 @@ func Compile(s *specs.LinuxSeccomp, goarch string) (*Filter, error) {
 	}
 	code := assemble(p.policies())
 	if len(code) > maxInstructions {
-		return nil, fmt.Errorf("syscalls: the profile needs %d instructions, and the kernel takes %d: make it shorter", len(code), maxInstructions)
+		return nil, wrong("syscalls", "the profile needs %d instructions, and the kernel takes %d: make it shorter", len(code), maxInstructions)
 	}
 	return &Filter{Code: code, Flags: p.flags, Unknown: p.unknown}, nil
 }

@@ -38,10 +38,10 @@ var operators = [...]struct {
 	{specs.OpMaskedEqual, equal, "=="},
 }
 
-// parseCondition reads a condition. Errors begin with its field.
+// parseCondition reads a condition. Errors are *Error.
 func parseCondition(a *specs.LinuxSeccompArg) (condition, error) {
 	if a.Index >= arguments {
-		return condition{}, fmt.Errorf("index %d: a system call has arguments 0 to %d", a.Index, arguments-1)
+		return condition{}, wrong("index", "there is no argument %d: a system call has 0 to %d", a.Index, arguments-1)
 	}
 	for _, o := range operators {
 		if o.name != a.Op {
@@ -53,7 +53,7 @@ func parseCondition(a *specs.LinuxSeccompArg) (condition, error) {
 		}
 		return c, nil
 	}
-	return condition{}, fmt.Errorf("op %q: there is no such operator: give SCMP_CMP_EQ, _NE, _LT, _LE, _GT, _GE or _MASKED_EQ", a.Op)
+	return condition{}, wrong("op", "there is no operator %q: give SCMP_CMP_EQ, _NE, _LT, _LE, _GT, _GE or _MASKED_EQ", a.Op)
 }
 
 // sharedArgument tells whether two conditions are on the same argument.

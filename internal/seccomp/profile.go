@@ -56,7 +56,7 @@ func parse(s *specs.LinuxSeccomp, goarch string) (p *profile, err error) {
 	p.named = make([]*systemCall, 0, 512)
 	for i := range s.Syscalls {
 		if err := p.add(&s.Syscalls[i]); err != nil {
-			return nil, fmt.Errorf("syscalls[%d].%w", i, err)
+			return nil, within(fmt.Sprintf("syscalls[%d]", i), err)
 		}
 	}
 	if p.flags, err = parseFlags(s.Flags, p.notifies); err != nil {
@@ -75,7 +75,7 @@ func parseArchitectures(list []specs.Arch, goarch string) (archs []arch, err err
 	case "arm64":
 		possible = []arch{arm64, arm}
 	default:
-		return nil, fmt.Errorf("seccomp filters are not made for %s", goarch)
+		return nil, wrong("architectures", "filters are not made for %s", goarch)
 	}
 	archs = append(archs, possible[0])
 	for i, name := range list {
@@ -83,7 +83,7 @@ func parseArchitectures(list []specs.Arch, goarch string) (archs []arch, err err
 		switch {
 		case slices.Contains(foreign[:], name):
 		case int8(a) < 0:
-			return nil, fmt.Errorf("architectures[%d] %q: there is no such architecture (runtime-spec, SCMP_ARCH_X86_64 and so on)", i, name)
+			return nil, wrong(fmt.Sprintf("architectures[%d]", i), "there is no architecture %q: give SCMP_ARCH_X86_64, _X86, _X32, _AARCH64, _ARM", name)
 		case slices.Contains(possible, a) && !slices.Contains(archs, a):
 			archs = append(archs, a)
 		}
@@ -106,7 +106,7 @@ func parseFlags(list []specs.LinuxSeccompFlag, notifies bool) (bits uint32, err 
 			}
 		}
 		if at < 0 {
-			return 0, fmt.Errorf("flags[%d] %q: there is no such flag (SECCOMP_FILTER_FLAG_LOG, _SPEC_ALLOW, _TSYNC or _WAIT_KILLABLE_RECV)", i, name)
+			return 0, wrong(fmt.Sprintf("flags[%d]", i), "there is no flag %q: give SECCOMP_FILTER_FLAG_LOG, _SPEC_ALLOW, _TSYNC or _WAIT_KILLABLE_RECV", name)
 		}
 		bits |= flags[at].bit
 	}
@@ -119,7 +119,7 @@ func parseFlags(list []specs.LinuxSeccompFlag, notifies bool) (bits uint32, err 
 // add reads a rule of the profile.
 func (p *profile) add(s *specs.LinuxSyscall) error {
 	if len(s.Names) == 0 {
-		return fmt.Errorf("names: is empty: name the system calls that the rule is for")
+		return wrong("names", "is empty: name the system calls that the rule is for")
 	}
 	var r rule
 	var err error
@@ -129,14 +129,14 @@ func (p *profile) add(s *specs.LinuxSyscall) error {
 	for j := range s.Args {
 		c, err := parseCondition(&s.Args[j])
 		if err != nil {
-			return fmt.Errorf("args[%d].%w", j, err)
+			return within(fmt.Sprintf("args[%d]", j), err)
 		}
 		r.conditions = append(r.conditions, c)
 	}
 	from := len(p.named)
 	for j, name := range s.Names {
 		if name == "" {
-			return fmt.Errorf("names[%d]: is empty: name a system call", j)
+			return wrong(fmt.Sprintf("names[%d]", j), "is empty: name a system call")
 		}
 		if call := find(name); call != nil {
 			p.named = append(p.named, call)
@@ -163,9 +163,9 @@ func (p *profile) add(s *specs.LinuxSyscall) error {
 func (p *profile) checkListener(s *specs.LinuxSeccomp) error {
 	switch {
 	case p.notifies && s.ListenerPath == "":
-		return fmt.Errorf("listenerPath: is missing, and SCMP_ACT_NOTIFY needs it: give the unix socket of the agent")
+		return wrong("listenerPath", "is missing, and SCMP_ACT_NOTIFY needs it: give the unix socket of the agent")
 	case s.ListenerMetadata != "" && s.ListenerPath == "":
-		return fmt.Errorf("listenerMetadata: is of no use without listenerPath")
+		return wrong("listenerMetadata", "is of no use without listenerPath")
 	}
 	return nil
 }

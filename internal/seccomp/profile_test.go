@@ -21,21 +21,21 @@ func TestRefused(t *testing.T) {
 		return &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, Syscalls: []specs.LinuxSyscall{{Names: []string{"write"}, Action: specs.ActAllow}, r}}
 	}
 	for want, s := range map[string]*specs.LinuxSeccomp{
-		"defaultAction: is missing":                     {Syscalls: []specs.LinuxSyscall{{}}},
-		`defaultAction "SCMP_ACT_DENY": there is no`:    {DefaultAction: "SCMP_ACT_DENY"},
-		"defaultErrnoRet: SCMP_ACT_KILL has no number":  {DefaultAction: specs.ActKill, DefaultErrnoRet: number(1)},
-		"defaultErrnoRet: 4096 is too much":             {DefaultAction: specs.ActErrno, DefaultErrnoRet: number(4096)},
-		`architectures[1] "SCMP_ARCH_AMD64"`:            {DefaultAction: specs.ActErrno, Architectures: []specs.Arch{specs.ArchX86, "SCMP_ARCH_AMD64"}},
-		`flags[0] "SECCOMP_FILTER_FLAG_NEW_LISTENER"`:   {DefaultAction: specs.ActErrno, Flags: []specs.LinuxSeccompFlag{"SECCOMP_FILTER_FLAG_NEW_LISTENER"}},
-		"listenerMetadata: is of no use":                {DefaultAction: specs.ActErrno, ListenerMetadata: "x"},
-		"listenerPath: is missing":                      one(specs.LinuxSyscall{Action: specs.ActNotify}),
-		"syscalls[1].names: is empty":                   one(specs.LinuxSyscall{Names: []string{}}),
-		"syscalls[1].names[1]: is empty":                one(specs.LinuxSyscall{Names: []string{"read", ""}}),
-		`syscalls[1].action "allow": there is no`:       one(specs.LinuxSyscall{Action: "allow"}),
-		"syscalls[1].errnoRet: SCMP_ACT_ALLOW has no":   one(specs.LinuxSyscall{ErrnoRet: number(1)}),
-		"syscalls[1].errnoRet: 65536 is too much":       one(specs.LinuxSyscall{Action: specs.ActTrace, ErrnoRet: number(65536)}),
-		"syscalls[1].args[0].index 6: ":                 one(specs.LinuxSyscall{Args: []specs.LinuxSeccompArg{{Index: 6, Op: specs.OpEqualTo}}}),
-		`syscalls[1].args[1].op "==": there is no such`: one(specs.LinuxSyscall{Args: []specs.LinuxSeccompArg{{Op: specs.OpEqualTo}, {Op: "=="}}}),
+		"defaultAction: is missing":                                     {Syscalls: []specs.LinuxSyscall{{}}},
+		`defaultAction: there is no action "SCMP_ACT_DENY"`:             {DefaultAction: "SCMP_ACT_DENY"},
+		"defaultErrnoRet: SCMP_ACT_KILL has no number":                  {DefaultAction: specs.ActKill, DefaultErrnoRet: number(1)},
+		"defaultErrnoRet: 4096 is too much":                             {DefaultAction: specs.ActErrno, DefaultErrnoRet: number(4096)},
+		`architectures[1]: there is no architecture "SCMP_ARCH_AMD64"`:  {DefaultAction: specs.ActErrno, Architectures: []specs.Arch{specs.ArchX86, "SCMP_ARCH_AMD64"}},
+		`flags[0]: there is no flag "SECCOMP_FILTER_FLAG_NEW_LISTENER"`: {DefaultAction: specs.ActErrno, Flags: []specs.LinuxSeccompFlag{"SECCOMP_FILTER_FLAG_NEW_LISTENER"}},
+		"listenerMetadata: is of no use":                                {DefaultAction: specs.ActErrno, ListenerMetadata: "x"},
+		"listenerPath: is missing":                                      one(specs.LinuxSyscall{Action: specs.ActNotify}),
+		"syscalls[1].names: is empty":                                   one(specs.LinuxSyscall{Names: []string{}}),
+		"syscalls[1].names[1]: is empty":                                one(specs.LinuxSyscall{Names: []string{"read", ""}}),
+		`syscalls[1].action: there is no action "allow"`:                one(specs.LinuxSyscall{Action: "allow"}),
+		"syscalls[1].errnoRet: SCMP_ACT_ALLOW has no":                   one(specs.LinuxSyscall{ErrnoRet: number(1)}),
+		"syscalls[1].errnoRet: 65536 is too much":                       one(specs.LinuxSyscall{Action: specs.ActTrace, ErrnoRet: number(65536)}),
+		"syscalls[1].args[0].index: there is no argument 6":             one(specs.LinuxSyscall{Args: []specs.LinuxSeccompArg{{Index: 6, Op: specs.OpEqualTo}}}),
+		`syscalls[1].args[1].op: there is no operator "=="`:             one(specs.LinuxSyscall{Args: []specs.LinuxSeccompArg{{Op: specs.OpEqualTo}, {Op: "=="}}}),
 	} {
 		if _, err := Compile(s, "amd64"); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)

@@ -103,6 +103,7 @@ func init() {
 		"ptrace":  func(a []string) (string, error) { return done(unix.PtraceAttach(number(a[0]))) },
 		"sethost": func(a []string) (string, error) { return done(unix.Sethostname([]byte(a[0]))) },
 		"raise":   raise,
+		"syscall": systemCall,
 		"spy":     spy,
 		// Life and death.
 		"exec":     func(a []string) (string, error) { return "", unix.Exec(a[0], a, os.Environ()) },

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -89,4 +90,21 @@ func eat(args []string) (string, error) {
 		all = append(all, b)
 	}
 	return fmt.Sprint("ate ", len(all)), nil
+}
+
+// systemCall makes the call with a number, and numbers as arguments.
+func systemCall(a []string) (string, error) {
+	var n [7]uintptr
+	for i, s := range a {
+		v, err := strconv.ParseUint(s, 0, 64)
+		if err != nil {
+			return "", err
+		}
+		n[i] = uintptr(v)
+	}
+	_, _, errno := unix.RawSyscall6(n[0], n[1], n[2], n[3], n[4], n[5], n[6])
+	if errno != 0 {
+		return "", errno
+	}
+	return done(nil)
 }
