@@ -4,10 +4,8 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/peapod/peapod/internal/testkit"
@@ -140,27 +138,4 @@ func TestPodNameTaken(t *testing.T) {
 	peapod(t, "pod", "stop", "-t", "1", name).ok()
 	peapod(t, "pod", "run", path).wants(1, name, "has ended")
 	peapod(t, "pod", "rm", name).ok()
-}
-
-// Who is not root is told so, before anything is made.
-func TestPodAsNobody(t *testing.T) {
-	name, path := podSpec(t, probing("echo"))
-	dir := t.TempDir()
-	for _, d := range []string{filepath.Dir(path), filepath.Dir(filepath.Dir(path)), dir, filepath.Dir(dir)} {
-		os.Chmod(d, 0o755)
-	}
-	home := filepath.Join(testkit.Scratch(), "nobody")
-	if err := os.Mkdir(home, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	os.Chown(home, 65534, 65534)
-	for _, args := range [][]string{{"pod", "run", path}, {"pod", "run", "-d", path}} {
-		cmd := exec.Command(binary, args...)
-		cmd.Env = append(os.Environ(), "PEAPOD_ROOT="+filepath.Join(home, "state"), "PEAPOD_DATA="+filepath.Join(home, "data"))
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-		finish(t, cmd).wants(1, "pods need root", "sudo")
-	}
-	if entries, _ := os.ReadDir(home); len(entries) > 0 {
-		t.Errorf("%v was made for %s", entries, name)
-	}
 }

@@ -25,7 +25,8 @@ func Socket(ns *os.File, domain, typ, proto int) (int, error) {
 
 // Sockets makes n sockets as [Socket] does, for little more than the price of
 // one: most of that is the change into the namespace. On an error there are
-// none.
+// none. Where the namespace is an ordinary user's, a program is started that
+// makes them, for about a millisecond.
 func Sockets(ns *os.File, domain, typ, proto, n int) ([]int, error) {
 	kind, err := KindOf(ns)
 	if err != nil {
@@ -48,6 +49,9 @@ func Sockets(ns *os.File, domain, typ, proto, n int) ([]int, error) {
 	if err != nil {
 		for _, fd := range fds {
 			unix.Close(fd)
+		}
+		if len(fds) == 0 && denied(err) {
+			return socketsWithout(ns, domain, typ, proto, n, err)
 		}
 		return nil, err
 	}

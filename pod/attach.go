@@ -27,6 +27,9 @@ func (p *Pod) chooseNetwork(text string) (networks.Spec, error) {
 	if err == nil && n.Mode == networks.Host {
 		err = p.checkHostPorts()
 	}
+	if err == nil && rootless() {
+		return userNetwork(n)
+	}
 	return n, err
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -32,7 +31,7 @@ func (s *Store) clearRuntime(ctx context.Context, p place) error {
 	}
 	errs = append(errs, removeGroup(ctx, p.cgroup()))
 	errs = append(errs, unmount(p.shm()))
-	if err := os.RemoveAll(filepath.Join(p.data, "containers")); !errors.Is(err, unix.ENOTDIR) {
+	if err := removeAll(ctx, filepath.Join(p.data, "containers")); !errors.Is(err, unix.ENOTDIR) {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
@@ -46,13 +45,16 @@ func (s *Store) clear(ctx context.Context, p place) error {
 	if err := unmountBelow(p.volumes()); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(p.data); err != nil && !errors.Is(err, unix.ENOTDIR) {
+	if err := removeAll(ctx, p.data); err != nil && !errors.Is(err, unix.ENOTDIR) {
 		return fmt.Errorf("remove the pod's data: %w", err)
 	}
 	return nil
 }
 
 func removeGroup(ctx context.Context, path string) error {
+	if rootless() {
+		return nil // a group of that path would be root's
+	}
 	group, err := cgroups.Load(path)
 	if errors.Is(err, cgroups.ErrNotExist) {
 		return nil

@@ -63,7 +63,8 @@
 //
 // # Privileges
 //
-// Running pods takes root (CAP_SYS_ADMIN and what containers are given), Linux
+// Running pods takes root (CAP_SYS_ADMIN and what containers are given), or user
+// namespaces for an ordinary user, whose pods have one each; Linux
 // 5.12 or later, and cgroups, v1, v2 or both. Reading and checking specs takes
 // nothing.
 //

@@ -18,8 +18,9 @@ import (
 )
 
 // namespaces makes those that the pod's containers share. On the host's network
-// none is made for that.
-func (p *Pod) namespaces(onHost bool) (*namespaces.Set, error) {
+// none is made for that. With ids they belong to a user namespace, and there is a
+// mount namespace.
+func (p *Pod) namespaces(onHost bool, ids *namespaces.IDMaps) (set *namespaces.Set, err error) {
 	o := namespaces.Options{Hostname: p.Hostname()}
 	kinds := []namespaces.Kind{namespaces.IPC, namespaces.UTS}
 	if !onHost {
@@ -28,7 +29,11 @@ func (p *Pod) namespaces(onHost bool) (*namespaces.Set, error) {
 		o.Sysctls = map[string]string{"net.ipv4.ip_unprivileged_port_start": "0"}
 		kinds = append(kinds, namespaces.Network)
 	}
-	set, err := o.New(kinds...)
+	if ids != nil {
+		set, err = o.NewOwned(context.Background(), *ids, append(kinds, namespaces.Mount)...)
+	} else {
+		set, err = o.New(kinds...)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("make the pod's namespaces: %w", err)
 	}
@@ -91,6 +96,8 @@ func (s *Supervisor) explainListen(p Port, err error) error {
 		return explain(err, "host port %s is in use by %s; choose another", port, owner)
 	case errors.Is(err, unix.EADDRNOTAVAIL):
 		return explain(err, "host port %s: the host has no such address", port)
+	case deniedPort(err) != "":
+		return explain(err, "host port %s: ordinary users may listen on port %s and above (sysctl net.ipv4.ip_unprivileged_port_start)", port, deniedPort(err))
 	case errors.As(err, &errno):
 		return fmt.Errorf("listen on host port %s: %w", port, errno)
 	}

@@ -77,8 +77,10 @@ func (w *worker) createOptions() (o *runtime.CreateOptions, done func(), err err
 			ReadonlyPaths: readonlyPaths,
 		},
 	}
+	w.s.giveUser(spec)
 	return &runtime.CreateOptions{
-		Spec: spec, Bundle: w.s.place.state,
+		Mounts: w.s.set.File(namespaces.Mount),
+		Spec:   spec, Bundle: w.s.place.state,
 		Overlay:        &rootfs.Overlay{Upper: upper, Work: work},
 		KillWithParent: true,
 	}, done, nil
@@ -196,7 +198,7 @@ func (s *Supervisor) makeShm() error {
 	if err := os.MkdirAll(s.place.shm(), 0o755); err != nil {
 		return err
 	}
-	return mountTmpfs(s.place.shm(), "mode=1777,size=65536k", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC)
+	return s.mountTmpfs(s.place.shm(), "mode=1777,size=65536k", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC)
 }
 
 func (s *Supervisor) ownLogPath() string {

@@ -3,13 +3,11 @@ package pod
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/peapod/peapod/namespaces"
 	"github.com/peapod/peapod/runtime"
 )
 
@@ -79,47 +77,48 @@ func Run(ctx context.Context, p *Pod, o *Options) (Result, error) {
 
 // prepare applies the options to a copy of the spec and looks at everything
 // that the spec refers to.
-func prepare(p *Pod, o *Options) (_ *Pod, _ []*Resolved, err error) {
+func prepare(p *Pod, o *Options) (_ *Pod, _ []*Resolved, _ *namespaces.IDMaps, err error) {
 	pod := *p
 	pod.Spec.Containers = append([]Container(nil), p.Spec.Containers...)
 	if o.Name != "" {
 		if err := CheckName(o.Name); err != nil {
-			return nil, nil, fmt.Errorf("name %q: %w", o.Name, err)
+			return nil, nil, nil, fmt.Errorf("name %q: %w", o.Name, err)
 		}
 		pod.Metadata.Name = o.Name
 	}
 	for name, args := range o.Args {
 		c := pod.container(name)
 		if c == nil {
-			return nil, nil, fmt.Errorf("argument for container %q: the pod has no such container; it has %s", name, pod.containerNames())
+			return nil, nil, nil, fmt.Errorf("argument for container %q: the pod has no such container; it has %s", name, pod.containerNames())
 		}
 		c.Args = append(append([]string(nil), c.Args...), args...)
 	}
 	if err := pod.addEnv(o.Env); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	for _, port := range o.Publish {
 		pod.publish(port)
 	}
 	if err := pod.Validate(); err != nil {
-		return nil, nil, err
-	}
-	if os.Geteuid() != 0 {
-		return nil, nil, fmt.Errorf("%w: pods need root: run it with sudo", unix.EPERM)
+		return nil, nil, nil, err
 	}
 	if err := runtime.CheckHost(); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	resolved, err := pod.Resolve()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	for i, r := range resolved {
 		if r.Image.Builtin() && o.Builtin == "" {
-			return nil, nil, pod.Errorf(containerPath(i)+".image", "%s is the peapod command itself; a program that embeds peapod has none unless it says where that is (Options.Builtin)", BuiltinDemo)
+			return nil, nil, nil, pod.Errorf(containerPath(i)+".image", "%s is the peapod command itself; a program that embeds peapod has none unless it says where that is (Options.Builtin)", BuiltinDemo)
 		}
 	}
-	return &pod, resolved, nil
+	ids, err := pod.checkRootless(resolved)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return &pod, resolved, ids, nil
 }
 
 // publish gives a container a host port.

@@ -141,18 +141,6 @@ func TestOptionErrors(t *testing.T) {
 	}
 }
 
-func TestNeedsRoot(t *testing.T) {
-	p := &Pod{APIVersion: "v1", Kind: "Pod", Metadata: Metadata{Name: "p"}, Spec: Spec{Containers: []Container{{Name: "c", Image: "./none"}}}}
-	p.SetDefaults()
-	if os.Geteuid() == 0 {
-		t.Log("tried by TestAsNobody of the integration tests")
-		return
-	}
-	if _, err := Start(t.Context(), p, nil); !errors.Is(err, unix.EPERM) {
-		t.Errorf("%v, want EPERM", err)
-	}
-}
-
 func TestAddEnv(t *testing.T) {
 	p := &Pod{Spec: Spec{Containers: []Container{
 		{Name: "a", Env: []EnvVar{{Name: "X", Value: "1"}, {Name: "Y", Value: "$(Z)"}}}, {Name: "b"},

@@ -23,9 +23,18 @@ var (
 	ErrNotRunning = errors.New("pod is not running")
 )
 
-// DefaultData is where the data of pods is kept that outlives their processes:
-// logs, volumes, what containers wrote.
+// DefaultData is where the data of root's pods is kept that outlives their
+// processes: logs, volumes, what containers wrote.
 const DefaultData = "/var/lib/peapod"
+
+// DefaultDataDir is DefaultData for root, $XDG_DATA_HOME/peapod for others, or
+// ~/.local/share/peapod.
+func DefaultDataDir() string {
+	if rootless() {
+		return userData()
+	}
+	return DefaultData
+}
 
 // Store is where pods are registered, so that every process of this machine
 // finds them. The zero value is the default place. It has no state of its own.
@@ -33,7 +42,7 @@ type Store struct {
 	// Root is the state directory; "" is runtime.DefaultRoot(). A pod's
 	// state is in pods/<name> below it.
 	Root string
-	// Data is the data directory; "" is DefaultData. A pod's data is in
+	// Data is the data directory; "" is DefaultDataDir(). A pod's data is in
 	// pods/<name> below it.
 	Data string
 	// Log gets what is no error; nil is nowhere.
@@ -76,7 +85,7 @@ func (p place) cgroup() string { return p.group }
 
 func (s *Store) root() string { return absolute(s.Root, runtime.DefaultRoot()) }
 
-func (s *Store) dataDir() string { return absolute(s.Data, DefaultData) }
+func (s *Store) dataDir() string { return absolute(s.Data, DefaultDataDir()) }
 
 // absolute keeps a supervisor that changes its directory from losing its way.
 func absolute(dir, otherwise string) string {

@@ -23,6 +23,7 @@ type Supervisor struct {
 	store   Store
 	place   place
 	lock    *os.File
+	ids     *namespaces.IDMaps // of the pod's user namespace; nil for root's
 	set     *namespaces.Set
 	netns   *os.File // the pod's network namespace, or the host's
 	network networks.Spec
@@ -79,13 +80,14 @@ func Start(ctx context.Context, p *Pod, o *Options) (*Supervisor, error) {
 type readied struct {
 	pod      *Pod
 	resolved []*Resolved
+	ids      *namespaces.IDMaps
 	network  networks.Spec
 	options  *Options
 }
 
 func ready(p *Pod, o *Options) (r *readied, err error) {
 	r = &readied{options: o}
-	if r.pod, r.resolved, err = prepare(p, o); err != nil {
+	if r.pod, r.resolved, r.ids, err = prepare(p, o); err != nil {
 		return nil, err
 	}
 	r.network, err = r.pod.chooseNetwork(o.Network)
@@ -96,7 +98,7 @@ func ready(p *Pod, o *Options) (r *readied, err error) {
 // where from is not nil.
 func (r *readied) launch(ctx context.Context, from *handed) (*Supervisor, error) {
 	s := &Supervisor{
-		pod: r.pod, options: *r.options, store: r.options.Store, network: r.network, from: from,
+		pod: r.pod, options: *r.options, store: r.options.Store, ids: r.ids, network: r.network, from: from,
 		done: make(chan struct{}), turned: make(chan struct{}, 1),
 	}
 	s.killing, s.kill = context.WithCancel(context.WithoutCancel(ctx))
@@ -122,6 +124,12 @@ func (s *Supervisor) start(ctx context.Context, resolved []*Resolved) (err error
 		}
 	}()
 	made := s.makeNamespaces()
+	if s.ids != nil { // volumes in memory are mounted there
+		if err = made(); err != nil {
+			return err
+		}
+		made = func() error { return nil }
+	}
 	err = s.makeRest()
 	if err = errors.Join(err, made()); err != nil {
 		return err
@@ -174,7 +182,7 @@ func (s *Supervisor) makeNamespaces() (wait func() error) {
 }
 
 func (s *Supervisor) openNamespaces() (err error) {
-	if s.set, err = s.pod.namespaces(s.onHost()); err != nil {
+	if s.set, err = s.pod.namespaces(s.onHost(), s.ids); err != nil {
 		return err
 	}
 	if s.netns = s.set.File(namespaces.Network); s.onHost() {

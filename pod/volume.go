@@ -59,18 +59,20 @@ func (s *Supervisor) makeEmptyDir(path string, e *EmptyDir) error {
 		if !e.SizeLimit.IsZero() {
 			options += ",size=" + strconv.FormatInt(e.SizeLimit.Value(), 10)
 		}
-		if err := mountTmpfs(path, options, unix.MS_NOSUID|unix.MS_NODEV); err != nil {
+		if c := s.pod.Spec.SecurityContext; s.ids != nil && c != nil && c.FSGroup != nil {
+			options = fmt.Sprintf("%s,mode=2777,gid=%d", options, *c.FSGroup)
+		}
+		if err := s.mountTmpfs(path, options, unix.MS_NOSUID|unix.MS_NODEV); err != nil {
 			return err
 		}
 	}
-	mode := os.FileMode(0o777)
+	if s.ids != nil && e.Medium == MediumMemory {
+		return nil // it is not here
+	}
 	if c := s.pod.Spec.SecurityContext; c != nil && c.FSGroup != nil {
-		if err := os.Chown(path, -1, int(*c.FSGroup)); err != nil {
-			return err
-		}
-		mode |= os.ModeSetgid
+		return s.giveGroup(path, int(*c.FSGroup))
 	}
-	return os.Chmod(path, mode) // whatever the umask is
+	return os.Chmod(path, 0o777) // whatever the umask is
 }
 
 // mountedOn tells whether something is: what is kept of an earlier run.
@@ -103,6 +105,9 @@ func unmountBelow(dir string) error {
 
 // unmount takes the mounts on path away. None is no error.
 func unmount(path string) error {
+	if rootless() {
+		return nil // all mounts are in namespaces that go with the pod
+	}
 	for {
 		err := unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
 		switch err {

@@ -347,7 +347,7 @@ func (w *worker) ready(o outcome) {
 func (w *worker) writable() (upper, work string, err error) {
 	dir := filepath.Join(w.s.place.data, "containers", w.name())
 	if w.starts > 0 {
-		if err := os.RemoveAll(filepath.Join(dir, strconv.Itoa(w.starts-1))); err != nil {
+		if err := removeAll(context.Background(), filepath.Join(dir, strconv.Itoa(w.starts-1))); err != nil {
 			return "", "", err
 		}
 	}
@@ -368,7 +368,7 @@ func alike(dir, root string) error {
 	if err := unix.Stat(root, &st); err != nil {
 		return &os.PathError{Op: "stat", Path: root, Err: err}
 	}
-	if err := os.Chown(dir, int(st.Uid), int(st.Gid)); err != nil {
+	if err := os.Chown(dir, int(st.Uid), int(st.Gid)); err != nil && !rootless() {
 		return err
 	}
 	if err := unix.Chmod(dir, st.Mode&0o7777); err != nil {

@@ -16,6 +16,7 @@
 // processes find them with Load and List. There is no daemon: what created a
 // container reaps it, or leaves that to init.
 //
-// It needs root (CAP_SYS_ADMIN and more) and Linux 5.12. For groups of
+// It needs Linux 5.12, and root (CAP_SYS_ADMIN and more), or a spec with a user
+// namespace for an ordinary user's container. For groups of
 // containers that share a network namespace use package pod.
 package runtime
