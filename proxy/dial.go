@@ -17,6 +17,11 @@ const (
 	maxDialPause = 250 * time.Millisecond
 )
 
+// portPause is for how long nobody tries to reach an endpoint for which no local
+// port was free: connect(2) looks at all there are each time, which takes
+// milliseconds.
+const portPause = 50 * time.Millisecond
+
 // attempt is what is known of a session's tries to reach an endpoint.
 type attempt struct {
 	tried  triedSet
@@ -60,6 +65,10 @@ func (l *loop) pick(s *session) {
 func (l *loop) use(s *session, m *member) bool {
 	s.member, s.last = m, m
 	s.dial.tried.add(m)
+	if m.noPort.Load() > l.clock() {
+		l.attemptFailed(s, unix.EADDRNOTAVAIL)
+		return false
+	}
 	domain := domainOf(m.addr().Addr())
 	src := m.sockets()
 	if src == nil {
@@ -161,6 +170,9 @@ func (l *loop) connect(s *session, fd int32) bool {
 		errno = l.watchBackend(s)
 	}
 	if errno != 0 {
+		if errno == unix.EADDRNOTAVAIL {
+			s.member.noPort.Store(l.clock() + int64(portPause))
+		}
 		l.attemptFailed(s, errno)
 		return false
 	}
@@ -277,6 +289,22 @@ func (l *loop) attemptFailed(s *session, err error) {
 	l.close(&s.backend, err)
 	m.failed(err)
 	m.release()
+	if local(err) {
+		s.front.short(s.dial.err)
+	}
+}
+
+// short warns of what is missing here. Clients wait for it, and those who wait
+// would not tell for as long as they do.
+func (f *Front) short(err error) {
+	n, ok := f.shortLog.allow()
+	if !ok {
+		return
+	}
+	if errors.Is(err, unix.EADDRNOTAVAIL) {
+		err = fmt.Errorf("%w: all local ports are in use for it, see net.ipv4.ip_local_port_range; one more endpoint, or address of it, has as many again", err)
+	}
+	f.proxy.log().Warn("clients wait: no connection can be made from here", "listen", f.Addr().String(), "error", err, "suppressed", n)
 }
 
 // noEndpoint is called when the pool has none for the session, which then waits

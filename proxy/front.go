@@ -27,7 +27,7 @@ type Front struct {
 	isCut    atomic.Bool
 	anyCut   atomic.Bool
 
-	acceptLog, dialLog throttle
+	acceptLog, dialLog, shortLog throttle
 }
 
 // start begins to accept in all loops.

@@ -34,6 +34,7 @@ type member struct {
 	aside   atomic.Int64 // when it may be probed, on the pool's clock; 0: it is ready
 	begun   atomic.Int64 // when its slow start began; 0: it has its full share
 	failing atomic.Bool  // has failed since it last connected
+	noPort  atomic.Int64 // until when none is thought free for it, on the loops' clock
 
 	total, failures atomic.Uint64
 	in, out         atomic.Int64
