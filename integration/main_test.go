@@ -103,7 +103,7 @@ func prepare() (err error) {
 
 // registered are the containers and pods that are still known.
 func registered() (list []string) {
-	for _, pattern := range []string{"state/containers/*", "state/pods/*", "state/services/*", "state/hubs/*", "data/pods/*"} {
+	for _, pattern := range []string{"state/containers/*", "state/pods/*", "state/services/*", "state/addresses/*", "state/hubs/*", "data/pods/*"} {
 		found, _ := filepath.Glob(filepath.Join(testkit.Scratch(), pattern))
 		list = append(list, found...)
 	}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/peapod/peapod/internal/testkit"
-	"golang.org/x/sys/unix"
 )
 
 const connectionManifest = `
@@ -136,10 +135,6 @@ func TestServiceCut(t *testing.T) {
 	s.receives("web", 1)
 	c := s.talker(s.at("web", 80))
 	c.says("hello")
-	id, err := (&podTrace{name: s.of("server")}).supervisor()
-	if err != nil {
-		t.Fatal(err)
-	}
-	unix.Kill(id.PID, unix.SIGKILL)
+	s.kill("server")
 	c.ended()
 }

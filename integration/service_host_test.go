@@ -133,9 +133,7 @@ func TestServiceHostAddressRefused(t *testing.T) {
 	} {
 		s := newStack(t, manifest(spec), "pod")
 		s.newHost()
-		var r *result
-		s.onHost(func() error { r = finish(t, command(t, "pod", "run", "-d", s.path)); return nil })
-		if r.code != 1 || !strings.Contains(r.stderr, want) {
+		if r := s.starts(); r.code != 1 || !strings.Contains(r.stderr, want) {
 			t.Errorf("%s: status %d, %s", spec, r.code, r.stderr)
 		}
 	}

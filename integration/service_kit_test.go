@@ -23,6 +23,8 @@ type stack struct {
 	name string // of all that is in it, at the beginning
 	path string
 	host *os.File // its network, where that is not the one that this process is in
+
+	network string // of the pods
 }
 
 // newStack writes a manifest: in its text X- stands for the stack's name and a
@@ -30,7 +32,7 @@ type stack struct {
 // pods are those called X-POD.
 func newStack(t testing.TB, text string, pods ...string) *stack {
 	t.Helper()
-	s := &stack{t: t, name: newName(t), path: filepath.Join(t.TempDir(), "stack.yaml")}
+	s := &stack{t: t, name: newName(t), path: filepath.Join(t.TempDir(), "stack.yaml"), network: "none"}
 	t.Cleanup(func() {
 		for _, pod := range pods {
 			if t.Failed() {
@@ -57,16 +59,22 @@ func runStack(t testing.TB, text string, pods ...string) *stack {
 
 func (s *stack) run() {
 	s.t.Helper()
-	if s.host == nil {
-		peapod(s.t, "pod", "run", "-d", s.path).ok()
-		return
-	}
-	var r *result
-	s.onHost(func() error {
-		r = finish(s.t, command(s.t, "pod", "run", "-d", s.path))
+	s.starts().ok()
+}
+
+// starts is what running the manifest comes to.
+func (s *stack) starts() (r *result) {
+	s.t.Helper()
+	start := func() error {
+		r = finish(s.t, command(s.t, "pod", "run", "-d", "--network", s.network, s.path))
 		return nil
-	})
-	r.ok()
+	}
+	if s.host == nil {
+		start()
+	} else {
+		s.onHost(start)
+	}
+	return r
 }
 
 // onHost does something in the stack's host network.
@@ -226,4 +234,18 @@ type inspectedService struct {
 		Name, State, Reason, IP, Hostname string
 		Receives                          bool
 	}
+}
+
+// kill kills a pod's supervisor and tells when that was.
+func (s *stack) kill(pod string) (at time.Time) {
+	s.t.Helper()
+	id, err := (&podTrace{name: s.of(pod)}).supervisor()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	at = time.Now()
+	if err := unix.Kill(id.PID, unix.SIGKILL); err != nil {
+		s.t.Fatal(err)
+	}
+	return at
 }

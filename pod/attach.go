@@ -66,6 +66,7 @@ func (s *Supervisor) attach(ctx context.Context, resolved []*Resolved) (_ []*Res
 		s.log().Info("the pod has no network", "error", s.attached.Lacking)
 	}
 	s.findAddresses()
+	s.findLoopback()
 	if err := s.addHostsLines(); err != nil {
 		return nil, err
 	}
@@ -103,6 +104,17 @@ func (s *Supervisor) findAddresses() {
 	s.pod.addresses = a
 }
 
+// findLoopback gives a pod an address that has no other one. It can do without.
+func (s *Supervisor) findLoopback() {
+	if len(s.pod.addresses.pod) > 0 {
+		return
+	}
+	var err error
+	if s.loopback, err = s.store.claimAddress(s.place); err != nil {
+		s.log().Warn("headless services do not lead to the pod", "error", err)
+	}
+}
+
 // noteAddresses writes the pod's network into its status.
 func (s *Supervisor) noteAddresses() {
 	a := s.pod.addresses
@@ -112,6 +124,9 @@ func (s *Supervisor) noteAddresses() {
 	}
 	if len(a.pod) > 0 {
 		s.status.PodIP = a.pod[0].String()
+	}
+	if s.loopback.IsValid() {
+		s.status.LoopbackIP = s.loopback.String()
 	}
 }
 
@@ -143,14 +158,27 @@ func hostAddress() netip.Addr {
 // addHostsLines lets the pod's name lead to the addresses that others have for it.
 func (s *Supervisor) addHostsLines() error {
 	lines := ""
-	for _, ip := range s.pod.addresses.pod {
-		lines += ip.String() + "\t" + s.pod.Hostname() + "\n"
+	addresses := s.pod.addresses.pod
+	if len(addresses) == 0 && s.pod.Spec.Subdomain != "" && s.loopback.IsValid() {
+		addresses = []netip.Addr{s.loopback}
+	}
+	for _, ip := range addresses {
+		lines += ip.String() + "\t" + s.pod.hostsNames() + "\n"
 	}
 	if lines == "" {
 		return nil
 	}
 	s.hosts = localHosts + lines + s.pod.aliases()
 	return writeForAll(s.hostsFile("hosts"), s.hosts)
+}
+
+// hostsNames are the pod's in /etc/hosts, as the kubelet writes them.
+func (p *Pod) hostsNames() string {
+	name := p.Hostname()
+	if p.Spec.Subdomain == "" {
+		return name
+	}
+	return name + "." + p.Spec.Subdomain + ".default.svc." + clusterDomain + "\t" + name
 }
 
 // wantsAddresses is the first field that refers to one of the pod's addresses,

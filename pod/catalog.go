@@ -46,6 +46,7 @@ type podState struct {
 	ready      bool
 	ending     bool // is being stopped, or has ended
 	ip         string
+	loopback   string // of podRange, where there is no ip
 }
 
 // same tells whether it is the same run of the pod.
@@ -290,7 +291,7 @@ func (c *catalog) forget(name string) {
 func (p *Pod) forServices() *Pod {
 	slim := &Pod{Metadata: p.Metadata}
 	slim.Metadata.Annotations = nil
-	slim.Spec.Hostname = p.Hostname()
+	slim.Spec.Hostname, slim.Spec.Subdomain = p.Hostname(), p.Spec.Subdomain
 	for _, c := range p.Spec.Containers {
 		slim.Spec.Containers = append(slim.Spec.Containers, Container{Name: c.Name, Ports: c.Ports})
 	}
@@ -303,7 +304,7 @@ func (s *PodStatus) forServices() podState {
 	for _, c := range s.ContainerStatuses {
 		ready = ready && c.Ready
 	}
-	return podState{supervisor: s.Supervisor.PID, started: s.StartTime.UnixNano(), netns: s.Supervisor.Netns, ready: ready, ending: s.DeletionTimestamp != nil, ip: s.PodIP}
+	return podState{supervisor: s.Supervisor.PID, started: s.StartTime.UnixNano(), netns: s.Supervisor.Netns, ready: ready, ending: s.DeletionTimestamp != nil, ip: s.PodIP, loopback: s.LoopbackIP}
 }
 
 // selected returns the pods that a service leads to, sorted by name.

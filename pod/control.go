@@ -120,7 +120,8 @@ func (s *Store) Wait(ctx context.Context, name string) (int, error) {
 // once. Whatever a killed supervisor left behind is removed too. With force a
 // pod that does not exist is no error.
 func (s *Store) Remove(ctx context.Context, name string, force bool) error {
-	if _, err := s.Get(name); err != nil && !force {
+	r, err := s.Get(name)
+	if err != nil && !force {
 		return err
 	}
 	p, err := s.place(name)
@@ -148,6 +149,9 @@ func (s *Store) Remove(ctx context.Context, name string, force bool) error {
 		defer lock.Close()
 	}
 	if err := errors.Join(s.clear(ctx, p), s.clearNetwork(ctx, p)); err != nil {
+		return fmt.Errorf("remove pod %s: %w", name, err)
+	}
+	if err := s.freeAddresses(p, r); err != nil {
 		return fmt.Errorf("remove pod %s: %w", name, err)
 	}
 	if err := os.RemoveAll(p.state); err != nil {

@@ -29,8 +29,9 @@ type hub struct {
 	closed   bool
 	proxies  map[connectionOptions]*proxy.Proxy
 	services map[string]*hubService
-	spaces   map[string]*space // by the pod's name; "" is the host's
-	reaches  map[string]*reach // by the pod's name
+	pods     map[string]*hubPod // those with an address of podRange, by name
+	spaces   map[string]*space  // by the pod's name; "" is the host's
+	reaches  map[string]*reach  // by the pod's name
 
 	offered  bool           // the counters; guarded by mu
 	offering sync.WaitGroup // until traffic is there
@@ -77,7 +78,7 @@ func (s *Store) joinHub() (*hub, error) {
 	h := hubs.list[s.root()]
 	if h == nil {
 		h = &hub{
-			store: s, proxies: map[connectionOptions]*proxy.Proxy{}, services: map[string]*hubService{},
+			store: s, proxies: map[connectionOptions]*proxy.Proxy{}, services: map[string]*hubService{}, pods: map[string]*hubPod{},
 			spaces: map[string]*space{}, reaches: map[string]*reach{}, dns: &dns.Server{Domain: clusterDomain, Log: s.Log},
 		}
 		h.living, h.end = context.WithCancel(context.Background())
@@ -177,6 +178,7 @@ func (h *hub) update(what change) {
 	if what.all || len(what.pods) > 0 {
 		h.sweepReaches()
 	}
+	h.updatePods()
 	h.updateNames()
 	h.offerTraffic()
 }
@@ -242,6 +244,11 @@ func (h *hub) newPort(s *hubService, port ServicePort) *hubPort {
 // on.
 func (h *hub) removeService(s *hubService) {
 	delete(h.services, s.record.Service.Metadata.Name)
+	h.shut(s)
+}
+
+// shut takes no more connections anywhere.
+func (h *hub) shut(s *hubService) {
 	for _, sp := range h.spaces {
 		sp.shut(s, s.ports)
 	}
@@ -300,7 +307,7 @@ func (h *hub) endpoints(s *hubService, port ServicePort) (list []proxy.Endpoint)
 		}
 		list = append(list, proxy.Endpoint{
 			ID:   fmt.Sprintf("%s/%d-%d", p.pod.Metadata.Name, p.state.supervisor, p.state.started),
-			Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(number)), Sockets: reach.sockets,
+			Addr: netip.AddrPortFrom(localhost, uint16(number)), Sockets: reach.sockets,
 			Header: s.options.SendProxyProtocol, Transparent: s.options.Transparent,
 		})
 	}
@@ -335,6 +342,7 @@ func (h *hub) attach(s *Supervisor, netns *os.File) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	sp := newSpace(h, netns)
+	sp.own = s.loopback
 	sp.hosts, sp.hostsBase = s.hostsFile("hosts"), s.hosts
 	if s.pod.servesDNS() {
 		if err := sp.serveDNS(); err != nil {
@@ -344,6 +352,9 @@ func (h *hub) attach(s *Supervisor, netns *os.File) error {
 	h.spaces[s.place.name] = sp
 	for _, s := range h.services {
 		sp.open(s)
+	}
+	for _, p := range h.pods {
+		sp.open(p.hubService)
 	}
 	return sp.writeHosts(h.hostsLines())
 }
@@ -370,11 +381,7 @@ const hostSpace = ""
 func (h *hub) expose(r *registration) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	host := h.spaces[hostSpace]
-	if host == nil {
-		host = newSpace(h, nil)
-		h.spaces[hostSpace] = host
-	}
+	host := h.hostSpace()
 	var names []string
 	for _, record := range r.records {
 		name := record.Service.Metadata.Name
@@ -394,6 +401,17 @@ func (h *hub) expose(r *registration) error {
 		}
 	}
 	return nil
+}
+
+// hostSpace is the space of the host, from which what this process has to offer is
+// reached. mu is held.
+func (h *hub) hostSpace() *space {
+	host := h.spaces[hostSpace]
+	if host == nil {
+		host = newSpace(h, nil)
+		h.spaces[hostSpace] = host
+	}
+	return host
 }
 
 // withdraw takes services back that were exposed.

@@ -1,6 +1,7 @@
 package pod
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -57,22 +58,50 @@ func (h *hub) names(s *hubService) *dns.Service {
 func (h *hub) headless(r *ServiceRecord) (list []dns.Endpoint) {
 	if r.Endpoints != nil {
 		for _, subset := range r.Endpoints.Subsets {
-			for _, a := range subset.Addresses {
+			addresses := subset.Addresses
+			if r.Service.Spec.PublishNotReadyAddresses {
+				addresses = append(addresses[:len(addresses):len(addresses)], subset.NotReadyAddresses...)
+			}
+			for _, a := range addresses {
 				if ip, err := netip.ParseAddr(a.IP); err == nil {
-					list = append(list, dns.Endpoint{Addresses: []netip.Addr{ip}})
+					list = append(list, dns.Endpoint{Addresses: []netip.Addr{ip}, Ports: r.Service.namesOf(subset.portsOf(r.Service))})
 				}
 			}
 		}
 		return list
 	}
 	for _, p := range h.catalog.selected(r.Service) {
-		ip, err := netip.ParseAddr(p.state.ip)
+		ip, err := netip.ParseAddr(cmp.Or(p.state.ip, p.state.loopback))
 		if err != nil || p.state.ending || !p.state.ready && !r.Service.Spec.PublishNotReadyAddresses {
 			continue
 		}
-		list = append(list, dns.Endpoint{Hostname: p.pod.Spec.Hostname, Addresses: []netip.Addr{ip}})
+		e := dns.Endpoint{Hostname: p.pod.hostnameIn(r.Service), Addresses: []netip.Addr{ip}, Ports: []dns.Port{}}
+		for _, port := range r.Service.Spec.Ports {
+			if number, ok := r.Service.headlessPort(port, p.pod); ok {
+				e.Ports = append(e.Ports, dns.Port{Name: port.Name, Protocol: port.Protocol, Port: uint16(number)})
+			}
+		}
+		list = append(list, e)
 	}
 	return list
+}
+
+// namesOf are endpoints' ports as DNS has them.
+func (s *Service) namesOf(ports []EndpointPort) []dns.Port {
+	list := []dns.Port{}
+	for _, p := range ports {
+		list = append(list, dns.Port{Name: p.Name, Protocol: p.Protocol, Port: uint16(p.Port)})
+	}
+	return list
+}
+
+// hostnameIn is the pod's name below that of a headless service: its host name, but
+// in none but the one of its subdomain where it has one.
+func (p *Pod) hostnameIn(s *Service) string {
+	if p.Spec.Subdomain != "" && p.Spec.Subdomain != s.Metadata.Name {
+		return ""
+	}
+	return p.Spec.Hostname
 }
 
 // hostsLines are the services in /etc/hosts, for programs that look nowhere

@@ -22,6 +22,7 @@ type space struct {
 
 	table  *sklookup.Table // nil before the first service, and where there can be none
 	plain  bool            // there can be none
+	own    netip.Addr      // of podRange: that of the pod whose namespace it is
 	fronts map[*hubPort][]*front
 	dns    *dnsSockets // nil where there is no server
 
@@ -63,6 +64,9 @@ func (sp *space) openPorts(s *hubService, ports []*hubPort) {
 	if sp.host() && s.record.PID != os.Getpid() || !ok {
 		return
 	}
+	if ip == sp.own {
+		return // its programs listen there themselves
+	}
 	for _, p := range ports {
 		err := sp.listen(netip.AddrPortFrom(ip, uint16(p.port.Port)), p)
 		if err == nil {
@@ -95,9 +99,9 @@ func (sp *space) lead(p *hubPort) (err error) {
 	return err
 }
 
-// listen listens at a service's own address: by TCP through a socket that is
-// bound to another port of the address, which is in nobody's way, and to which a
-// table leads. An answer by UDP has to come from the port itself.
+// listen listens at a service's own address, through a socket that is bound to
+// another port of the address, which is in nobody's way, and to which a table
+// leads. An answer by UDP has to come from the port itself: a raw socket sends it.
 func (sp *space) listen(addr netip.AddrPort, p *hubPort) error {
 	if err := sp.openTable(); err != nil {
 		return err
@@ -128,11 +132,17 @@ func (sp *space) listen(addr netip.AddrPort, p *hubPort) error {
 
 // listenUDP is listen for UDP.
 func (sp *space) listenUDP(addr netip.AddrPort, p *hubPort) error {
-	socket, err := sp.boundUDP(addr)
+	socket, err := sp.boundUDP(netip.AddrPortFrom(addr.Addr(), 0))
 	if err != nil {
 		return err
 	}
-	served, err := proxy.ForwardUDP(addr, p.pool, proxy.UDPOptions{Socket: socket, IdleTimeout: p.service.options.IdleTimeout, Log: sp.hub.store.Log})
+	raw, err := sp.rawSocket()
+	if err != nil {
+		socket.Close()
+		return err
+	}
+	defer raw.Close()
+	served, err := proxy.ForwardUDP(addr, p.pool, proxy.UDPOptions{Socket: socket, Raw: raw, From: addr, IdleTimeout: p.service.options.IdleTimeout, Log: sp.hub.store.Log})
 	if err != nil {
 		socket.Close()
 		return err
@@ -143,14 +153,7 @@ func (sp *space) listenUDP(addr netip.AddrPort, p *hubPort) error {
 
 // boundUDP makes a UDP socket with an address, IPv4.
 func (sp *space) boundUDP(addr netip.AddrPort) (*os.File, error) {
-	const kind = unix.SOCK_DGRAM | unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
-	var fd int
-	var err error
-	if sp.host() {
-		fd, err = unix.Socket(unix.AF_INET, kind, 0)
-	} else {
-		fd, err = namespaces.Socket(sp.netns, unix.AF_INET, kind, 0)
-	}
+	fd, err := sp.newSocket(unix.SOCK_DGRAM, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -159,6 +162,24 @@ func (sp *space) boundUDP(addr netip.AddrPort) (*os.File, error) {
 		return nil, fmt.Errorf("bind %s: %w", addr, err)
 	}
 	return os.NewFile(uintptr(fd), addr.String()), nil
+}
+
+// rawSocket makes one that sends from any address, IPv4.
+func (sp *space) rawSocket() (*os.File, error) {
+	fd, err := sp.newSocket(unix.SOCK_RAW, proxy.RawProtocol)
+	if err != nil {
+		return nil, fmt.Errorf("raw socket: %w", err)
+	}
+	return os.NewFile(uintptr(fd), "raw"), nil
+}
+
+// newSocket makes a socket of IPv4.
+func (sp *space) newSocket(kind, protocol int) (int, error) {
+	kind |= unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
+	if sp.host() {
+		return unix.Socket(unix.AF_INET, kind, protocol)
+	}
+	return namespaces.Socket(sp.netns, unix.AF_INET, kind, protocol)
 }
 
 // listenAt listens at an address that is a socket's own, such as a node port.
@@ -205,7 +226,7 @@ func (sp *space) openTable() (err error) {
 		}
 		defer netns.Close()
 	}
-	if sp.table, err = sklookup.Open(netns, serviceRange); err != nil {
+	if sp.table, err = sklookup.Open(netns, bothRanges, sp.own); err != nil {
 		sp.plain = true
 		sp.hub.store.log().Warn("containers cannot listen on the ports of services on all addresses", "error", err)
 		return nil

@@ -5,16 +5,22 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"iter"
 	"maps"
 	"net"
 	"net/netip"
 	"slices"
 )
 
-// Addresses of services are taken from here: every network namespace has all of
-// 127.0.0.0/8 on its loopback interface (127.0.0.1/8), so that the same address
-// works everywhere without configuring anything.
-var serviceRange = netip.MustParsePrefix("127.96.0.0/16")
+// Addresses of services are taken from here, and those of pods that have no other
+// one from podRange: every network namespace has all of 127.0.0.0/8 on its loopback
+// interface (127.0.0.1/8), so that the same address works everywhere without
+// configuring anything.
+var (
+	serviceRange = netip.MustParsePrefix("127.96.0.0/16")
+	podRange     = netip.MustParsePrefix("127.97.0.0/16")
+	bothRanges   = netip.MustParsePrefix("127.96.0.0/15")
+)
 
 // dnsAddress is where each pod finds its DNS server, as Kubernetes' kube-dns
 // has the tenth address of the services'.
@@ -106,21 +112,32 @@ func (a *allocator) address(s *Service) error {
 
 // free finds a free address, beginning at one that depends on the name.
 func (a *allocator) free(name string) (netip.Addr, bool) {
-	base := binary.BigEndian.Uint32(serviceRange.Addr().AsSlice())
-	size := uint32(1) << (32 - serviceRange.Bits())
-	first := hash(name)
-	for i := range size {
-		n := (first + i) % size
-		if n == 0 || n == size-1 {
-			continue // where others would expect a network's own and broadcast addresses
-		}
-		var b [4]byte
-		binary.BigEndian.PutUint32(b[:], base+n)
-		if ip := netip.AddrFrom4(b); a.addresses[ip] == "" {
+	for ip := range candidates(serviceRange, name) {
+		if a.addresses[ip] == "" {
 			return ip, true
 		}
 	}
 	return netip.Addr{}, false
+}
+
+// candidates are the addresses of a range for what has a name, the same each time.
+func candidates(within netip.Prefix, name string) iter.Seq[netip.Addr] {
+	return func(yield func(netip.Addr) bool) {
+		base := binary.BigEndian.Uint32(within.Addr().AsSlice())
+		size := uint32(1) << (32 - within.Bits())
+		first := hash(name)
+		for i := range size {
+			n := (first + i) % size
+			if n == 0 || n == size-1 {
+				continue // where others would expect a network's own and broadcast addresses
+			}
+			var b [4]byte
+			binary.BigEndian.PutUint32(b[:], base+n)
+			if !yield(netip.AddrFrom4(b)) {
+				return
+			}
+		}
+	}
 }
 
 func hash(name string) uint32 {

@@ -25,8 +25,11 @@ type ServiceEndpoint struct {
 	Name string `json:"name"`
 	// Pod tells that it is a pod.
 	Pod bool `json:"pod"`
-	// IP is the address: of a pod only where it has one of its own.
+	// IP is the address: of a pod only where it has one of its own, or where
+	// a headless service leads to its loopback address.
 	IP string `json:"ip,omitempty"`
+	// Hostname is the pod's name below that of a headless service.
+	Hostname string `json:"hostname,omitempty"`
 	// Ports are the endpoint's, with the names of the service's ports.
 	Ports []EndpointPort `json:"ports,omitempty"`
 	State EndpointState  `json:"state"`
@@ -60,6 +63,10 @@ func (r *ServiceRecord) Leads(pods []*Record) (list []ServiceEndpoint) {
 // endpoint is what a pod is to the service.
 func (s *Service) endpoint(p *Record) ServiceEndpoint {
 	e := ServiceEndpoint{Name: p.Pod.Metadata.Name, Pod: true, IP: p.Status.PodIP, State: EndpointReady}
+	if s.Spec.ClusterIP == HeadlessIP {
+		e.IP = cmp.Or(e.IP, p.Status.LoopbackIP)
+		e.Hostname = p.Pod.forServices().hostnameIn(s)
+	}
 	var reasons []string
 	switch state := p.Status.forServices(); {
 	case state.ending:
@@ -69,14 +76,10 @@ func (s *Service) endpoint(p *Record) ServiceEndpoint {
 		reasons = append(reasons, p.Status.whyNotReady())
 	}
 	for _, port := range s.Spec.Ports {
-		ref := port.TargetPort
-		if ref.IsZero() {
-			ref.Number = port.Port // a headless service's
-		}
-		if number, ok := p.Pod.Port(ref, port.Protocol); ok {
+		if number, ok := s.headlessPort(port, p.Pod); ok {
 			e.Ports = append(e.Ports, EndpointPort{Name: port.Name, Port: number, Protocol: orTCP(port.Protocol)})
 		} else {
-			reasons = append(reasons, fmt.Sprintf("it has no %s port named %s", orTCP(port.Protocol), ref))
+			reasons = append(reasons, fmt.Sprintf("it has no %s port named %s", orTCP(port.Protocol), port.TargetPort))
 		}
 	}
 	e.Reason = strings.Join(reasons, "; ")

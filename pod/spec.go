@@ -39,6 +39,9 @@ type Spec struct {
 	Volumes    []Volume    `json:"volumes,omitempty"`
 	// Hostname is the host name inside the pod; "" is the pod's name.
 	Hostname string `json:"hostname,omitempty"`
+	// Subdomain is the name of a headless service below which the pod has a
+	// name, its host name: HOSTNAME.SUBDOMAIN.default.svc.cluster.local.
+	Subdomain string `json:"subdomain,omitempty"`
 	// HostNetwork gives the pod the host's network in place of its own.
 	HostNetwork   bool          `json:"hostNetwork,omitempty"`
 	RestartPolicy RestartPolicy `json:"restartPolicy,omitempty"`

@@ -83,7 +83,6 @@ func (Spec) Refusals() map[string]strict.Refusal {
 		"serviceAccountName":           unless("default", never("there is no API server that knows accounts")),
 		"setHostnameAsFQDN":            unless("false", later("host names with a domain")),
 		"shareProcessNamespace":        unless("false", later("each container has its own pid namespace")),
-		"subdomain":                    later("host names with a domain"),
 		"tolerations":                  never(noScheduler),
 		"topologySpreadConstraints":    never(noScheduler),
 		"workloadRef":                  never(noScheduler),

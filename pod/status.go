@@ -40,6 +40,9 @@ type PodStatus struct {
 	PodIP string `json:"podIP,omitempty"`
 	// PodIPs are all of them, that one first.
 	PodIPs []PodIP `json:"podIPs,omitempty"`
+	// LoopbackIP is for a pod that has no address of its own: one of
+	// 127.97.0.0/16, at which headless services let it be reached.
+	LoopbackIP string `json:"loopbackIP,omitempty"`
 	// HostIP is the address of the host towards the world, or towards the
 	// pod where it has none.
 	HostIP string `json:"hostIP,omitempty"`

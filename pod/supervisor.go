@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,8 +30,9 @@ type Supervisor struct {
 	network networks.Spec
 	// attached is the pod's network; nil before it has one.
 	attached *networks.Attachment
-	hub      *hub   // or nil
-	hosts    string // what /etc/hosts begins with
+	hub      *hub       // or nil
+	hosts    string     // what /etc/hosts begins with
+	loopback netip.Addr // of podRange, where the pod has no other address
 	ports    *forwarding
 	volumes  map[string]string
 	workers  []*worker
@@ -474,6 +476,9 @@ func (s *Supervisor) release(keep bool) {
 		s.hub.leave()
 	}
 	ctx := context.Background()
+	if err := s.store.freeAddress(s.place, s.loopback); err != nil {
+		s.log().Error("the pod's address cannot be given back", "error", err)
+	}
 	detached := s.detach(ctx)
 	if s.set != nil {
 		s.set.Close()

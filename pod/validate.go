@@ -79,6 +79,9 @@ func (ps *problems) spec(s *Spec) {
 	if s.Hostname != "" {
 		ps.label("spec.hostname", s.Hostname)
 	}
+	if s.Subdomain != "" {
+		ps.label("spec.subdomain", s.Subdomain)
+	}
 	switch s.RestartPolicy {
 	case "", RestartAlways, RestartOnFailure, RestartNever:
 	default:

@@ -22,6 +22,12 @@ type UDPOptions struct {
 	// Socket is a bound UDP socket to use in place of a new one. It may be
 	// closed afterwards.
 	Socket *os.File
+	// From is where replies come from, an address of IPv4 at which nobody
+	// listens, and Raw the socket (of RawProtocol) that they are sent by:
+	// for a Socket that is led to what arrives there. Raw may be closed
+	// afterwards. nil: replies come from where the client had sent to.
+	Raw  *os.File
+	From netip.AddrPort
 
 	// IdleTimeout ends flows on which nothing moved for that long. 0: as
 	// connection tracking does, and kube-proxy with it: 30 s, or 120 s for
@@ -67,6 +73,7 @@ type UDPFront struct {
 	addr netip.AddrPort
 
 	fd     int // listens
+	raw4   int // sends, where that is another one; negative: it is not
 	domain int // of fd
 	poller int // epoll, of fd and of the flows' sockets
 	// wake makes Go's poller wait for ours: an idle front has a goroutine,
@@ -122,7 +129,7 @@ func ForwardUDP(addr netip.AddrPort, to *Pool, o UDPOptions) (*UDPFront, error) 
 		return nil, err
 	}
 	f := &UDPFront{
-		pool: to, o: o, fd: -1, poller: -1, start: time.Now(), gone: make(chan struct{}),
+		pool: to, o: o, fd: -1, raw4: -1, poller: -1, start: time.Now(), gone: make(chan struct{}),
 		flows: map[flowKey]*flow{}, byFD: map[int32]*flow{},
 	}
 	if f.o.MaxFlows == 0 {
@@ -144,6 +151,8 @@ func (o UDPOptions) validate(addr netip.AddrPort, to *Pool) error {
 		return fmt.Errorf("udp: IdleTimeout: %v is negative", o.IdleTimeout)
 	case o.MaxFlows < 0:
 		return fmt.Errorf("udp: MaxFlows: %d is negative", o.MaxFlows)
+	case o.Raw != nil && (o.Socket == nil || !o.From.Addr().Unmap().Is4()):
+		return fmt.Errorf("udp: %w: replies from %s need a Socket, and an address of IPv4", ErrAddress, o.From)
 	case o.Socket == nil && !addr.IsValid():
 		return fmt.Errorf("udp: %w: no address to listen on", ErrAddress)
 	}
@@ -153,7 +162,9 @@ func (o UDPOptions) validate(addr netip.AddrPort, to *Pool) error {
 // listen leaves what it has made in f, also when it fails.
 func (f *UDPFront) listen(addr netip.AddrPort) (err error) {
 	if f.o.Socket != nil {
-		err = f.adopt()
+		if f.fd, err = adoptFD(f.o.Socket); err == nil && f.o.Raw != nil {
+			f.raw4, err = adoptFD(f.o.Raw)
+		}
 	} else {
 		err = f.bind(addr)
 	}
@@ -200,18 +211,20 @@ func (f *UDPFront) bind(addr netip.AddrPort) (err error) {
 	return os.NewSyscallError("bind", unix.Bind(f.fd, socketAddress(addr)))
 }
 
-func (f *UDPFront) adopt() error {
-	raw, err := f.o.Socket.SyscallConn()
+// adoptFD is a descriptor of its own for a socket.
+func adoptFD(socket *os.File) (own int, err error) {
+	raw, err := socket.SyscallConn()
 	if err != nil {
-		return err
+		return -1, err
 	}
+	own = -1
 	var failure error
 	err = raw.Control(func(fd uintptr) {
-		if f.fd, failure = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0); failure == nil {
-			failure = unix.SetNonblock(f.fd, true)
+		if own, failure = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0); failure == nil {
+			failure = unix.SetNonblock(own, true)
 		}
 	})
-	return errors.Join(err, failure)
+	return own, errors.Join(err, failure)
 }
 
 // learnAddr asks for the socket's address, and has the kernel tell each

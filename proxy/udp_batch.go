@@ -20,7 +20,8 @@ const (
 // really there.
 type batch struct {
 	heads    [batchSize]mmsghdr
-	vectors  [batchSize]unix.Iovec
+	vectors  [batchSize][2]unix.Iovec // of headers, and of data
+	headers  [batchSize]rawHeader
 	names    [batchSize][unix.SizeofSockaddrInet6]byte
 	controls [batchSize][controlSize]byte
 	data     [batchSize][maxDatagram]byte
@@ -30,19 +31,35 @@ type batch struct {
 var batches = sync.Pool{New: func() any {
 	b := new(batch)
 	for i := range b.heads {
-		b.vectors[i].Base = &b.data[i][0]
-		b.heads[i].Iov = &b.vectors[i]
-		b.heads[i].SetIovlen(1)
+		b.vectors[i][0].Base = &b.headers[i][0]
+		b.vectors[i][0].SetLen(rawHeaderSize)
+		b.vectors[i][1].Base = &b.data[i][0]
+		b.plain(i)
 	}
 	return b
 }}
+
+// plain has the data alone received or sent.
+func (b *batch) plain(i int) {
+	b.heads[i].Iov = &b.vectors[i][1]
+	b.heads[i].SetIovlen(1)
+}
+
+// raw puts a header before the data that is to be sent to a client. It is no more
+// than UDP carries: it came by that.
+func (b *batch) raw(i int, from netip.AddrPort, to *flow) {
+	b.headers[i].set(from, netip.AddrPortFrom(to.key.addr(), to.key.port), int(b.heads[i].size))
+	b.heads[i].Iov = &b.vectors[i][0]
+	b.heads[i].SetIovlen(2)
+}
 
 // room prepares places for receiving: on an unconnected socket together with the
 // sender's address and the control messages.
 func (b *batch) room(from, to int, unconnected bool) []mmsghdr {
 	for i := from; i < to; i++ {
 		h := &b.heads[i]
-		b.vectors[i].SetLen(maxDatagram)
+		b.plain(i)
+		b.vectors[i][1].SetLen(maxDatagram)
 		h.Name, h.Namelen, h.Control, h.Flags = nil, 0, nil, 0
 		h.SetControllen(0)
 		if unconnected {
@@ -58,7 +75,7 @@ func (b *batch) room(from, to int, unconnected bool) []mmsghdr {
 // or to a client.
 func (b *batch) ready(i int, to *flow) {
 	h := &b.heads[i]
-	b.vectors[i].SetLen(int(h.size))
+	b.vectors[i][1].SetLen(int(h.size))
 	h.Name, h.Namelen, h.Control = nil, 0, nil
 	h.SetControllen(0)
 	if to == nil {

@@ -105,6 +105,9 @@ func (f *UDPFront) collect(b *batch, used int, fl *flow) int {
 	bytes := int64(0)
 	for i := used; i < used+n; i++ {
 		b.ready(i, fl)
+		if f.raw4 >= 0 {
+			b.raw(i, f.o.From, fl)
+		}
 		bytes += int64(b.heads[i].size)
 	}
 	fl.member.out.Add(bytes)
@@ -114,10 +117,14 @@ func (f *UDPFront) collect(b *batch, used int, fl *flow) int {
 
 // flush sends the batch to the clients.
 func (f *UDPFront) flush(b *batch, used int) {
+	fd, header := f.fd, 0
+	if f.raw4 >= 0 {
+		fd, header = f.raw4, rawHeaderSize
+	}
 	for list := b.heads[:used]; len(list) > 0; {
-		n, err := sendmmsg(f.fd, list)
+		n, err := sendmmsg(fd, list)
 		for _, h := range list[:n] {
-			f.stats.out.Add(int64(h.size))
+			f.stats.out.Add(int64(h.size) - int64(header))
 		}
 		f.stats.datagramsOut.Add(uint64(n))
 		if err != nil || n == 0 {
@@ -214,6 +221,9 @@ func (f *UDPFront) watch(fd int) error {
 func (f *UDPFront) closeAll() {
 	for _, fl := range f.flows {
 		f.end(fl)
+	}
+	if f.raw4 >= 0 {
+		unix.Close(f.raw4)
 	}
 	if f.fd >= 0 {
 		unix.Close(f.fd)

@@ -237,7 +237,11 @@ func writeEndpoints(out io.Writer, list []pod.ServiceEndpoint) error {
 		if e.State == pod.EndpointNotReady && e.Receives {
 			state += ", receives"
 		}
-		line := "  " + e.Name + "\t" + state + "\t" + orNone(ports)
+		name := e.Name
+		if e.Pod && e.IP != "" {
+			name += " " + e.IP
+		}
+		line := "  " + name + "\t" + state + "\t" + orNone(ports)
 		if e.Reason != "" {
 			line += "\t" + e.Reason
 		}

@@ -37,6 +37,7 @@ const (
 	addImm     = 0x07 // dst += imm
 	and32Imm   = 0x54 // (u32)dst &= imm
 	jumpNotImm = 0x56 // if (u32)dst != imm, skip off
+	jumpImm    = 0x16 // if (u32)dst == imm, skip off
 	jumpZero   = 0x15 // if dst == 0, skip off
 	callHelper = 0x85
 	exit       = 0x95
@@ -56,8 +57,9 @@ const (
 )
 
 // code is the program: what is for an address in the range goes to the socket
-// that the map has, or is refused; the rest goes its ordinary way.
-func code(sockets int, within netip.Prefix) []byte {
+// that the map has, or is refused; the rest, and what is for the address but, goes
+// its ordinary way.
+func code(sockets int, within netip.Prefix, but netip.Addr) []byte {
 	type i = bpf.Instruction
 	mask, network := masked(within)
 	const r0, r1, r2, r3, argument, socket, frame = 0, 1, 2, 3, 6, 7, 10
@@ -67,8 +69,9 @@ func code(sockets int, within netip.Prefix) []byte {
 		{Op: jumpNotImm, Dst: r1, Imm: unix.AF_INET, Off: passes - 3},
 		{Op: loadWord, Dst: r1, Src: argument, Off: offLocalIP4},
 		{Op: storeWord, Dst: frame, Src: r1, Off: -keySize},
+		{Op: jumpImm, Dst: r1, Imm: word(but), Off: passes - 6},
 		{Op: and32Imm, Dst: r1, Imm: mask},
-		{Op: jumpNotImm, Dst: r1, Imm: network, Off: passes - 7},
+		{Op: jumpNotImm, Dst: r1, Imm: network, Off: passes - 8},
 		{Op: loadWord, Dst: r1, Src: argument, Off: offLocalPort},
 		{Op: storeWord, Dst: frame, Src: r1, Off: 4 - keySize},
 		{Op: loadWord, Dst: r1, Src: argument, Off: offProtocol},
@@ -77,7 +80,7 @@ func code(sockets int, within netip.Prefix) []byte {
 		{Op: moveReg, Dst: r2, Src: frame},
 		{Op: addImm, Dst: r2, Imm: -keySize},
 		{Op: callHelper, Imm: helperMapLookup},
-		{Op: jumpZero, Dst: r0, Off: drops - 17},
+		{Op: jumpZero, Dst: r0, Off: drops - 18},
 		{Op: moveReg, Dst: socket, Src: r0},
 		{Op: moveReg, Dst: r1, Src: argument},
 		{Op: moveReg, Dst: r2, Src: socket},
@@ -99,14 +102,23 @@ func code(sockets int, within netip.Prefix) []byte {
 
 // Where the two ends are in the program.
 const (
-	passes = 24
-	drops  = 26
+	passes = 25
+	drops  = 27
 )
 
 // masked is what the addresses of a range have in common, as the program sees
 // them.
 func masked(p netip.Prefix) (mask, network int32) {
 	bytes := binary.BigEndian.AppendUint32(nil, ^uint32(0)<<(32-p.Bits()))
-	ip := p.Masked().Addr().As4()
-	return int32(binary.LittleEndian.Uint32(bytes)), int32(binary.LittleEndian.Uint32(ip[:]))
+	return int32(binary.LittleEndian.Uint32(bytes)), word(p.Masked().Addr())
+}
+
+// word is an address as the program sees it; 0, which nothing arrives for, where
+// there is none.
+func word(ip netip.Addr) int32 {
+	if !ip.IsValid() {
+		return 0
+	}
+	b := ip.As4()
+	return int32(binary.LittleEndian.Uint32(b[:]))
 }

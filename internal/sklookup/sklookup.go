@@ -41,10 +41,11 @@ type Table struct {
 }
 
 // Open makes an empty table of a network namespace. What arrives for an address
-// in the range, IPv4, and is led nowhere is refused, whoever listens there.
-func Open(netns *os.File, within netip.Prefix) (_ *Table, err error) {
-	if !within.Addr().Is4() {
-		return nil, fmt.Errorf("the range %s is not one of IPv4", within)
+// in the range, IPv4, and is led nowhere is refused, whoever listens there; but
+// what arrives for the address but, if that is one, goes its ordinary way.
+func Open(netns *os.File, within netip.Prefix, but netip.Addr) (_ *Table, err error) {
+	if !within.Addr().Is4() || but.IsValid() && !but.Is4() {
+		return nil, fmt.Errorf("the range %s but %s is not one of IPv4", within, but)
 	}
 	t := &Table{sockets: -1, link: -1}
 	defer func() {
@@ -56,7 +57,7 @@ func Open(netns *os.File, within netip.Prefix) (_ *Table, err error) {
 	if t.sockets, err = bpf.NewMap(unix.BPF_MAP_TYPE_SOCKHASH, keySize, value, maxEntries); err != nil {
 		return nil, fmt.Errorf("make a map of sockets: %w", explain(err))
 	}
-	program, err := bpf.Load(unix.BPF_PROG_TYPE_SK_LOOKUP, unix.BPF_SK_LOOKUP, code(t.sockets, within))
+	program, err := bpf.Load(unix.BPF_PROG_TYPE_SK_LOOKUP, unix.BPF_SK_LOOKUP, code(t.sockets, within, but))
 	if err != nil {
 		return nil, fmt.Errorf("load the program that leads connections: %w", explain(err))
 	}

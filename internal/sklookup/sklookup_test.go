@@ -124,7 +124,7 @@ func (s *space) wants(t *testing.T, addr, want string) {
 func TestLead(t *testing.T) {
 	s := newSpace(t)
 	s.listen(t, "0.0.0.0:80", "app")
-	table, err := Open(s.netns, within)
+	table, err := Open(s.netns, within, netip.Addr{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,11 +163,25 @@ func TestLead(t *testing.T) {
 	s.wants(t, "127.96.1.3:80", "app")
 }
 
+// One address of the range may be nobody's business.
+func TestLeadBut(t *testing.T) {
+	s := newSpace(t)
+	s.listen(t, "0.0.0.0:80", "app")
+	table, err := Open(s.netns, within, netip.MustParseAddr("127.96.200.201"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
+	s.wants(t, "127.96.200.201:80", "app 127.96.200.201:80")
+	s.wants(t, "127.96.200.202:80", "refused")
+	s.wants(t, "127.96.201.201:80", "refused")
+}
+
 // Several processes lead connections of one namespace, the host's.
 func TestTwoTables(t *testing.T) {
 	s := newSpace(t)
 	for i, name := range []string{"one", "two"} {
-		table, err := Open(s.netns, within)
+		table, err := Open(s.netns, within, netip.Addr{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -184,7 +198,7 @@ func TestTwoTables(t *testing.T) {
 
 func TestUDP(t *testing.T) {
 	s := newSpace(t)
-	table, err := Open(s.netns, within)
+	table, err := Open(s.netns, within, netip.Addr{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +229,7 @@ func TestUDP(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	s := newSpace(t)
-	if _, err := Open(s.netns, netip.MustParsePrefix("fd00::/64")); err == nil {
+	if _, err := Open(s.netns, netip.MustParsePrefix("fd00::/64"), netip.Addr{}); err == nil {
 		t.Error("a range of IPv6")
 	}
 	file, err := os.Open(os.DevNull)
@@ -223,7 +237,7 @@ func TestRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	if _, err := Open(file, within); err == nil {
+	if _, err := Open(file, within, netip.Addr{}); err == nil {
 		t.Error("a file that is no namespace")
 	}
 }
@@ -235,7 +249,7 @@ func BenchmarkOpen(b *testing.B) {
 	}
 	defer file.Close()
 	for b.Loop() {
-		t, err := Open(file, within)
+		t, err := Open(file, within, netip.Addr{})
 		if err != nil {
 			b.Skip(err)
 		}
