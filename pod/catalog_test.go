@@ -29,7 +29,7 @@ func simpleService(name string) string {
 func register(t testing.TB, s *Store, text string) *registration {
 	t.Helper()
 	m := parseServices(t, text)
-	r, err := s.register(m.Services, m.Endpoints)
+	r, err := s.register(m.Services, m.Endpoints, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func TestRegisterServices(t *testing.T) {
 		t.Errorf("addresses %s and %s", ip, list[1].Service.Spec.ClusterIP)
 	}
 	m := parseServices(t, simpleService("other")+simpleService("db"))
-	if _, err := s.register(m.Services, nil); !errors.Is(err, ErrServiceExist) || !strings.Contains(err.Error(), "test.yaml:4") {
+	if _, err := s.register(m.Services, nil, ""); !errors.Is(err, ErrServiceExist) || !strings.Contains(err.Error(), "test.yaml:4") {
 		t.Errorf("a second db: %v", err)
 	}
 	if list, _ := s.ListServices(); len(list) != 2 {
@@ -74,7 +74,7 @@ func TestRegisterServices(t *testing.T) {
 func TestServiceOfTheDead(t *testing.T) {
 	if root := os.Getenv("PEAPOD_TEST_REGISTER"); root != "" {
 		m := parseServices(t, simpleService("db"))
-		if _, err := (&Store{Root: root}).register(m.Services, nil); err != nil {
+		if _, err := (&Store{Root: root}).register(m.Services, nil, ""); err != nil {
 			t.Fatal(err)
 		}
 		fmt.Println("registered")

@@ -46,7 +46,7 @@ func (s *Store) Restart(ctx context.Context, names []string, w Waiting) error {
 	var list []func() error
 	for id, r := range requests {
 		list = append(list, func() error {
-			err := s.askGroup(ctx, id, r, progress)
+			_, err := s.askGroup(ctx, id, r, progress)
 			if errors.Is(err, errNoGroup) {
 				err = fmt.Errorf("%s: %w", strings.Join(r.Restart, ", "), err)
 			}

@@ -63,7 +63,11 @@ func StartManifest(ctx context.Context, m *Manifest, o *Options) (_ *Group, err 
 	if _, err := m.runnable(o); err != nil {
 		return nil, err
 	}
-	g := &Group{options: o.together(), manifest: m.renamed(o.Name), done: make(chan struct{}), busy: 1}
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	g := &Group{options: o.together(), manifest: m.rooted(dir).renamed(o.Name), done: make(chan struct{}), busy: 1}
 	g.options.Name = ""
 	g.list = g.manifest.members()
 	g.published = g.list[0].name
@@ -88,9 +92,10 @@ func StartManifest(ctx context.Context, m *Manifest, o *Options) (_ *Group, err 
 	for _, r := range list {
 		r.options.group.ID = g.requests.id()
 	}
-	if g.services, err = o.Store.serve(m.Services, m.Endpoints); err != nil {
+	if g.services, err = o.Store.serve(m.Services, m.Endpoints, g.requests.id()); err != nil {
 		return nil, err
 	}
+	g.busy += len(list)
 	supervisors, err := startTogether(ctx, list)
 	if err != nil {
 		return nil, err
@@ -144,6 +149,7 @@ func (g *Group) readyAll(members []*member) ([]*readied, error) {
 func (g *Group) ready(p *Pod, deployment string) (*readied, error) {
 	own := g.options
 	own.Args = p.arguments(own.Args)
+	own.ended = g.leave
 	own.group = groupMark{Deployment: deployment}
 	if g.requests != nil {
 		own.group.ID = g.requests.id()

@@ -12,18 +12,25 @@ var errGroupEnds = errors.New("the pods are being stopped")
 func (g *Group) put(m *member, p *Pod, s *Supervisor) {
 	g.mu.Lock()
 	m.pod, m.supervisor = p, s
-	g.busy++
 	grace := g.grace
 	g.mu.Unlock()
-	go func() {
-		<-s.Done()
-		g.leave()
-	}()
 	if grace != nil {
 		s.Stop(*grace)
 	} else if _, err := os.Stat(s.place.stopFile()); err == nil {
 		s.Stop(-1) // somebody was faster
 	}
+}
+
+// launch starts one more pod of the group, or one anew.
+func (g *Group) launch(r *readied, from *handed) (*Supervisor, error) {
+	g.mu.Lock()
+	g.busy++
+	g.mu.Unlock()
+	s, err := r.launch(g.living, from)
+	if err != nil {
+		g.leave()
+	}
+	return s, err
 }
 
 // enter begins a change, unless the group ends. The caller leaves.

@@ -1,9 +1,13 @@
 package pod
 
 import (
+	"errors"
 	"net/netip"
 	"os"
 	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // amend makes a service that is forwarded to what a changed record says, and
@@ -86,31 +90,44 @@ func (sp *space) align(s *hubService) (failed *hostFailure) {
 			wanted[s.ports[l.port]][l.addr] = l
 		}
 	}
-	for _, p := range s.ports {
+	// First what is missing: when that is not to be had, what is there stays.
+	for p, list := range wanted {
+		for addr, l := range list {
+			if slices.ContainsFunc(sp.fronts[p], func(f *front) bool { return f.addr == addr }) {
+				continue
+			}
+			if err := sp.listenFor(p, addr, addr.Addr() == ip); err != nil {
+				return &hostFailure{l, err}
+			}
+		}
+	}
+	for p, list := range wanted {
 		sp.fronts[p] = slices.DeleteFunc(sp.fronts[p], func(f *front) bool {
-			_, stays := wanted[p][f.addr]
-			delete(wanted[p], f.addr)
+			_, stays := list[f.addr]
 			if !stays {
 				sp.shutFront(s.record.Service.Metadata.Name, f)
 			}
 			return !stays
 		})
 	}
-	for p, list := range wanted {
-		for addr, l := range list {
-			var err error
-			if addr.Addr() == ip {
-				err = sp.listen(addr, p)
-			} else {
-				err = sp.listenAt(addr, p, p.outside)
-			}
-			if err == nil {
-				err = sp.lead(p)
-			}
-			if err != nil && failed == nil {
-				failed = &hostFailure{l, err}
-			}
+	return nil
+}
+
+// listenFor listens at an address, which somebody else may be about to give up.
+func (sp *space) listenFor(p *hubPort, addr netip.AddrPort, own bool) (err error) {
+	for range 50 {
+		if own {
+			err = sp.listen(addr, p)
+		} else {
+			err = sp.listenAt(addr, p, p.outside)
 		}
+		if !errors.Is(err, unix.EADDRINUSE) {
+			break
+		}
+		time.Sleep(time.Millisecond)
 	}
-	return failed
+	if err == nil {
+		err = sp.lead(p)
+	}
+	return err
 }

@@ -84,7 +84,7 @@ type served struct {
 
 // serve registers services and lets them be reached, until end is called; nil
 // where there is none.
-func (s *Store) serve(services []*Service, endpoints []*Endpoints) (_ *served, err error) {
+func (s *Store) serve(services []*Service, endpoints []*Endpoints, group string) (_ *served, err error) {
 	if len(services) == 0 {
 		return nil, nil
 	}
@@ -92,7 +92,7 @@ func (s *Store) serve(services []*Service, endpoints []*Endpoints) (_ *served, e
 	if v.hub, err = s.joinHub(); err != nil {
 		return nil, err
 	}
-	if v.registration, err = s.register(services, endpoints); err != nil {
+	if v.registration, err = s.register(services, endpoints, group); err != nil {
 		v.hub.leave()
 		return nil, err
 	}

@@ -33,7 +33,7 @@ func (s *stage) serve(app string, port int) *Pod {
 func (s *stage) services(text string) []*ServiceRecord {
 	s.t.Helper()
 	m := parseServices(s.t, text)
-	v, err := s.store.serve(m.Services, m.Endpoints)
+	v, err := s.store.serve(m.Services, m.Endpoints, "")
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -206,7 +206,7 @@ func TestServiceOnTheHost(t *testing.T) {
 	}
 	// An address that is taken keeps the services from being there at all.
 	m := parseServices(t, fmt.Sprintf(`{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "second", "annotations": {"peapod.dev/host-port": "127.0.0.1:%d"}}, "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}}`, host))
-	if _, err := s.store.serve(m.Services, nil); !errors.Is(err, unix.EADDRINUSE) || !strings.Contains(err.Error(), "test.yaml:1:") {
+	if _, err := s.store.serve(m.Services, nil, ""); !errors.Is(err, unix.EADDRINUSE) || !strings.Contains(err.Error(), "test.yaml:1:") {
 		t.Errorf("an address that is taken: %v", err)
 	}
 	if _, err := s.store.GetService("second"); !errors.Is(err, ErrServiceNotExist) {

@@ -55,6 +55,9 @@ func (s *Supervisor) awaitReady(ctx context.Context, while time.Duration) (why s
 		case <-s.turned:
 		case <-timer.C:
 		case <-s.done:
+			if s.Wait().Container == "" && s.pod.Spec.RestartPolicy != RestartAlways {
+				return "", nil // it has done its work
+			}
 			err = errEnded
 		case <-ctx.Done():
 			err = context.Cause(ctx)

@@ -25,6 +25,10 @@ import (
 type groupRequest struct {
 	// Restart are pods, and Deployments as "deployment/NAME".
 	Restart []string `json:"restart,omitempty"`
+	// Apply is a file to run.
+	Apply *applyRequest `json:"apply,omitempty"`
+	// Scale gives Deployments, by name, other numbers of replicas.
+	Scale map[string]int `json:"scale,omitempty"`
 	// Timeout bounds it, in seconds; 0 does not.
 	Timeout float64 `json:"timeout,omitempty"`
 }
@@ -36,6 +40,8 @@ type groupAnswer struct {
 	// Error tells why it was not done, or not as a whole.
 	Error    string `json:"error,omitempty"`
 	ExitCode int    `json:"exitCode,omitempty"`
+	// Applied is there with Done.
+	Applied []Applied `json:"applied,omitempty"`
 }
 
 // errNoGroup tells that nobody takes requests for a pod any more.
@@ -55,53 +61,53 @@ func (s *Store) groupPlace(id string) place {
 
 // ask has the process of a group do something, and waits until that is done, or
 // ctx ends: then it goes on without a witness.
-func (s *Store) askGroup(ctx context.Context, id string, r *groupRequest, progress func(string)) error {
+func (s *Store) askGroup(ctx context.Context, id string, r *groupRequest, progress func(string)) (applied []Applied, err error) {
 	p := s.groupPlace(id)
 	w, err := watch(ctx, p.state)
 	if errors.Is(err, fs.ErrNotExist) {
-		return errNoGroup
+		return nil, errNoGroup
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer w.close()
 	// Made here, so that it can be read when the directory has gone.
 	answer, err := os.CreateTemp(p.state, "*"+answerSuffix)
 	if err != nil {
-		return fmt.Errorf("ask the supervisor: %w", err)
+		return nil, fmt.Errorf("ask the supervisor: %w", err)
 	}
 	defer os.Remove(answer.Name())
 	defer answer.Close()
 	if err := p.request(strings.TrimSuffix(answer.Name(), answerSuffix), r); err != nil {
-		return fmt.Errorf("ask the supervisor: %w", err)
+		return nil, fmt.Errorf("ask the supervisor: %w", err)
 	}
 	begun := false
 	for lines := bufio.NewReader(answer); ; {
 		running, err := p.supervised() // before the last that it has to say is read
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if done, err := readProgress(lines, &begun, progress); done || err != nil {
-			return err
+		if last, err := readProgress(lines, &begun, progress); last != nil || err != nil {
+			return last.applied(), err
 		}
 		switch {
 		case !running && begun:
-			return errors.New("the supervisor has died meanwhile, and its pods with it (peapod pod ps)")
+			return nil, errors.New("the supervisor has died meanwhile, and its pods with it (peapod pod ps)")
 		case !running:
-			return errNoGroup
+			return nil, errNoGroup
 		}
 		if err := w.wait(time.Second); err != nil {
-			return fmt.Errorf("%w: the supervisor goes on with it (peapod pod ps)", err)
+			return nil, fmt.Errorf("%w: the supervisor goes on with it (peapod pod ps)", err)
 		}
 	}
 }
 
-// readProgress reads what there is of an answer.
-func readProgress(lines *bufio.Reader, begun *bool, progress func(string)) (done bool, err error) {
+// readProgress reads what there is of an answer, and returns its last line.
+func readProgress(lines *bufio.Reader, begun *bool, progress func(string)) (last *groupAnswer, err error) {
 	for {
 		line, err := lines.ReadBytes('\n') // each is written at once
 		if errors.Is(err, io.EOF) {
-			return false, nil
+			return nil, nil
 		}
 		*begun = true
 		var a groupAnswer
@@ -110,17 +116,24 @@ func readProgress(lines *bufio.Reader, begun *bool, progress func(string)) (done
 		}
 		switch {
 		case err != nil:
-			return false, fmt.Errorf("the supervisor's answer: %w", err)
+			return nil, fmt.Errorf("the supervisor's answer: %w", err)
 		case a.Error == errNoGroup.Error():
-			return true, errNoGroup
+			return nil, errNoGroup
 		case a.Error != "":
-			return true, &remoteError{a.Error, a.ExitCode}
+			return &a, &remoteError{a.Error, a.ExitCode}
 		case a.Done:
-			return true, nil
+			return &a, nil
 		case progress != nil && a.Text != "":
 			progress(a.Text)
 		}
 	}
+}
+
+func (a *groupAnswer) applied() []Applied {
+	if a == nil {
+		return nil
+	}
+	return a.Applied
 }
 
 // request writes a request, whole or not at all.

@@ -124,11 +124,11 @@ func (r *requests) answer(g *Group, name string, data []byte) {
 		defer g.leave()
 		defer out.Close()
 		var q groupRequest
+		a := groupAnswer{Done: true}
 		err := json.Unmarshal(data, &q)
 		if err == nil {
-			err = g.perform(&q, func(text string) { write(groupAnswer{Text: text}) })
+			a.Applied, err = g.perform(&q, func(text string) { write(groupAnswer{Text: text}) })
 		}
-		a := groupAnswer{Done: true}
 		if err != nil {
 			a.Error, a.ExitCode = err.Error(), ExitCode(err)
 		}

@@ -75,13 +75,12 @@ func (t *task) plan(d *Deployment, anew bool) *rollout {
 	return r
 }
 
+// ended tells whether nothing of the pod will run again. Its supervisor may have
+// something to clear up still.
 func (m *member) ended() bool {
-	select {
-	case <-m.supervisor.Done():
-		return true
-	default:
-		return false
-	}
+	m.supervisor.mu.Lock()
+	defer m.supervisor.mu.Unlock()
+	return m.supervisor.ending
 }
 
 func (m *member) worth() int {

@@ -48,6 +48,9 @@ type Options struct {
 	ownLog bool
 	// group is what the pod belongs to.
 	group groupMark
+	// ended, unless it is nil, is called before others see that the pod has
+	// ended.
+	ended func()
 }
 
 // Result is how a pod ended.

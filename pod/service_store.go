@@ -128,7 +128,7 @@ type registration struct {
 
 // register makes services known to all processes of the store, with addresses
 // for those that have none. Either all are registered or none is.
-func (s *Store) register(services []*Service, endpoints []*Endpoints) (_ *registration, err error) {
+func (s *Store) register(services []*Service, endpoints []*Endpoints, group string) (_ *registration, err error) {
 	r := &registration{store: s}
 	if err := makePrivate(s.servicesDir()); err != nil {
 		return nil, err
@@ -161,7 +161,7 @@ func (s *Store) register(services []*Service, endpoints []*Endpoints) (_ *regist
 		if err != nil {
 			return nil, err
 		}
-		r.records = append(r.records, &ServiceRecord{Service: chosen, Endpoints: endpointsOf(svc, endpoints), Created: time.Now().UTC(), PID: os.Getpid()})
+		r.records = append(r.records, &ServiceRecord{Service: chosen, Endpoints: endpointsOf(svc, endpoints), Created: time.Now().UTC(), PID: os.Getpid(), Group: group})
 	}
 	for _, record := range r.records {
 		if err := r.add(record); err != nil {

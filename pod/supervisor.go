@@ -501,6 +501,9 @@ func (s *Supervisor) release(keep bool) {
 			s.log().Error("the image cannot be removed", "error", err)
 		}
 	}
+	if s.ending && s.options.ended != nil {
+		s.options.ended()
+	}
 	if s.giving {
 		s.given = &handed{place: s.place, lock: s.lock}
 	} else {

@@ -26,7 +26,7 @@ func (t *task) tell(format string, args ...any) {
 var errTimeout = errors.New("the time is over")
 
 // perform does what is asked for, one request after the other.
-func (g *Group) perform(r *groupRequest, text func(string)) error {
+func (g *Group) perform(r *groupRequest, text func(string)) (applied []Applied, err error) {
 	if !g.changing.TryLock() {
 		text("waiting for another change of these pods")
 		g.changing.Lock()
@@ -39,11 +39,19 @@ func (g *Group) perform(r *groupRequest, text func(string)) error {
 		defer cancel()
 	}
 	t := &task{g: g, ctx: ctx, text: text}
-	err := t.restart(r.Restart)
-	if g.living.Err() != nil && err != nil {
-		return errGroupEnds
+	if r.Apply != nil {
+		applied, err = t.apply(r.Apply)
 	}
-	return err
+	for name, replicas := range r.Scale {
+		err = errors.Join(err, t.scale(name, replicas))
+	}
+	if err == nil {
+		err = t.restart(r.Restart)
+	}
+	if g.living.Err() != nil && err != nil {
+		return applied, errGroupEnds
+	}
+	return applied, err
 }
 
 // restart restarts pods and Deployments side by side.
@@ -96,14 +104,14 @@ func (t *task) replace(m *member, r *readied, p *Pod, keep bool) error {
 	if from != nil {
 		from.keep = keep
 	}
-	s, err := r.launch(t.g.living, from)
+	s, err := t.g.launch(r, from)
 	if err == nil {
 		t.g.put(m, p, s)
 		t.tell("pod %s runs", m.name)
 		return nil
 	}
 	if back, err := t.g.ready(m.pod, m.deployment); err == nil {
-		if s, err := back.launch(t.g.living, nil); err == nil {
+		if s, err := t.g.launch(back, nil); err == nil {
 			t.g.put(m, m.pod, s)
 			t.tell("pod %s runs as it did before", m.name)
 		}
@@ -120,7 +128,7 @@ func (t *task) add(m *member) error {
 	if err != nil {
 		return err
 	}
-	s, err := r.launch(t.g.living, nil)
+	s, err := t.g.launch(r, nil)
 	if err != nil {
 		return fmt.Errorf("pod %s: %w", m.name, err)
 	}

@@ -226,7 +226,7 @@ func TestTrafficSocketGoes(t *testing.T) {
 		t.Errorf("without a service: %q", got)
 	}
 	m := parseServices(t, simpleService("web"))
-	v, err := s.store.serve(m.Services, nil)
+	v, err := s.store.serve(m.Services, nil, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +235,7 @@ func TestTrafficSocketGoes(t *testing.T) {
 	defer silent.Close()
 	v.end()
 	// One that goes at once, too.
-	if v, err = s.store.serve(m.Services, nil); err != nil {
+	if v, err = s.store.serve(m.Services, nil, ""); err != nil {
 		t.Fatal(err)
 	}
 	v.end()

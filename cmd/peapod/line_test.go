@@ -83,7 +83,7 @@ func TestComplete(t *testing.T) {
 		"run ":                       "",
 		"run --no-p":                 "--no-pivot",
 		"run --bundle ":              "",
-		"pod ":                       "exec inspect logs port ps restart rm run stop wait",
+		"pod ":                       "apply exec inspect logs port ps restart rm run scale stop wait",
 		"pod l":                      "logs",
 		"pod stop ":                  "hello",
 		"pod stop hello ":            "",

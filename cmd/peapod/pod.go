@@ -24,7 +24,7 @@ func (p *peapod) podCommand() *cli.Command {
 Example: peapod pod run -d examples/hello.json && peapod pod ps`,
 		Commands: []*cli.Command{
 			p.podRunCommand(), p.podPsCommand(), p.podInspectCommand(), p.podLogsCommand(), p.podExecCommand(),
-			p.podRestartCommand(), p.podStopCommand(), p.podRmCommand(), p.podWaitCommand(), p.podPortCommand(),
+			p.podApplyCommand(), p.podScaleCommand(), p.podRestartCommand(), p.podStopCommand(), p.podRmCommand(), p.podWaitCommand(), p.podPortCommand(),
 		},
 		// Docker's and kubectl's.
 		Elsewhere: map[string]string{"list": "ps", "ls": "ps", "get": "ps", "delete": "rm", "describe": "inspect", "kill": "stop", "rollout": "restart"},
@@ -134,26 +134,20 @@ func parseEnv(list []string, env func(string) (string, bool)) ([]string, error) 
 	return vars, nil
 }
 
-// eachPod calls f with each argument, and goes on after errors.
-func eachPod(c *cli.Context, f func(name string) error) error {
-	if err := c.NeedArgs(1, -1); err != nil {
-		return err
-	}
+// eachPod calls f with each of the pods, and goes on after errors.
+func eachPod(names []string, f func(name string) error) error {
 	var errs []error
-	for _, name := range c.Args() {
+	for _, name := range names {
 		errs = append(errs, f(name))
 	}
 	return podError(errors.Join(errs...))
 }
 
-// eachPodTogether calls f with all arguments side by side.
-func eachPodTogether(c *cli.Context, f func(name string) error) error {
-	if err := c.NeedArgs(1, -1); err != nil {
-		return err
-	}
-	errs := make([]error, len(c.Args()))
+// eachPodTogether calls f with all of the pods side by side.
+func eachPodTogether(names []string, f func(name string) error) error {
+	errs := make([]error, len(names))
 	var group sync.WaitGroup
-	for i, name := range c.Args() {
+	for i, name := range names {
 		group.Go(func() { errs[i] = f(name) })
 	}
 	group.Wait()

@@ -13,14 +13,16 @@ func (p *peapod) podStopCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "stop",
 		Usage:     "stop pods",
-		ArgsUsage: "POD...",
+		ArgsUsage: "POD|deployment/NAME...",
 		Description: `The containers get SIGTERM, and SIGKILL after a while. The pods stay in the
 list until they are removed. What containers end with once they are being
 stopped is no failure: a pod that did well until then has the exit status 0. Several
 pods are stopped at the same time. One that has ended already stays as it is.
+With --file they are those that a file describes.
 
 Example: peapod pod stop -t 5 hello`,
 		Flags: []cli.Flag{
+			podFileFlag,
 			{Kind: cli.Float, Name: "time", Short: "t", Value: "-1", DefaultText: "terminationGracePeriodSeconds of the spec", Usage: "kill after `SECONDS`"},
 		},
 		Action: p.podStop,
@@ -35,7 +37,11 @@ func (p *peapod) podStop(c *cli.Context) error {
 		}
 		grace = time.Duration(seconds * float64(time.Second))
 	}
-	return eachPodTogether(c, func(name string) error {
+	names, err := p.podNames(c)
+	if err != nil {
+		return podError(err)
+	}
+	return eachPodTogether(names, func(name string) error {
 		defer p.explainWait(name, grace)()
 		p.log.Debug("stop a pod", "pod", name, "seconds", c.Float("time"))
 		err := p.store().Stop(c.Context, name, grace)
@@ -75,16 +81,22 @@ func (p *peapod) podRmCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "rm",
 		Usage:     "remove pods that have ended",
-		ArgsUsage: "POD...",
+		ArgsUsage: "POD|deployment/NAME...",
 		Description: `Their logs and emptyDir volumes go too. What a supervisor that was killed
-has left is cleared up.
+has left is cleared up. With --file they are those that a file describes.
 
 Example: peapod pod rm -f hello`,
 		Flags: []cli.Flag{
+			podFileFlag,
 			{Name: "force", Short: "f", Usage: "end those that run; fine where there is none"},
 		},
 		Action: func(c *cli.Context) error {
-			return eachPod(c, func(name string) error {
+			names, err := p.podNames(c)
+			none := errors.Is(err, pod.ErrNotExist) || errors.Is(err, pod.ErrNoDeployment)
+			if err != nil && !(none && c.Bool("force")) {
+				return podError(err)
+			}
+			return eachPod(names, func(name string) error {
 				err := p.store().Remove(c.Context, name, c.Bool("force"))
 				if errors.Is(err, pod.ErrRunning) && !c.Bool("force") {
 					return fmt.Errorf("pod %s: %w: stop it first, or force it (peapod pod rm -f %s)", name, pod.ErrRunning, name)
