@@ -91,3 +91,23 @@ func TestMissingCalls(t *testing.T) {
 		}
 	}
 }
+
+// On a kernel that is too old in fact, commands say so and make nothing.
+func TestOldKernel(t *testing.T) {
+	if err := unix.MountSetattr(-1, "", 0, &unix.MountAttr{}); err != unix.ENOSYS {
+		t.Skip("the kernel has all that containers need")
+	}
+	bundle := newBundle(t, nil, "echo", "hello")
+	_, pod := podSpec(t, probing("echo", "hello"))
+	for _, args := range [][]string{
+		{"run", "--bundle", bundle, testkit.Mark + "old"}, {"create", "--bundle", bundle, testkit.Mark + "old"},
+		{"pod", "run", pod}, {"pod", "run", "--detach", pod},
+	} {
+		before := testkit.Held()
+		peapod(t, args...).wants(1, "mount_setattr is missing, which needs Linux 5.12", "too old")
+		before.Check(t)
+		if left := registered(); len(left) > 0 {
+			t.Errorf("%v: left: %v", args, left)
+		}
+	}
+}

@@ -18,6 +18,8 @@ type kernel struct {
 // kernels are those that there are to boot.
 var kernels = []kernel{
 	{"debian12", "amd64", "bookworm", "linux-image-cloud-amd64"},
+	{"debian11", "amd64", "bullseye", "linux-image-cloud-amd64"},
+	{"debian12-backports", "amd64", "bookworm-backports", "linux-image-cloud-amd64"},
 	{"debian12-arm64", "arm64", "bookworm", "linux-image-cloud-arm64"},
 }
 

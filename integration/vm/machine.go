@@ -23,6 +23,8 @@ var machines = []machine{
 	{"v2", "debian12", "v2", false, false, "Debian 12 with cgroup v2 alone"},
 	{"v1", "debian12", "v1", false, false, "Debian 12 with all controllers on cgroup v1"},
 	{"arm64", "debian12-arm64", "v2", false, false, "Debian 12 on the other architecture"},
+	{"backports", "debian12-backports", "v2", false, true, "Debian 12 with the kernel of the next Debian"},
+	{"old", "debian11", "v2", false, true, "Debian 11, whose kernel is too old for containers, and says so"},
 	{"systemd", "debian12", "v2", true, true, "Debian 12 with systemd as the first process"},
 }
 
