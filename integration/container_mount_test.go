@@ -66,13 +66,18 @@ func chownTree(t *testing.T, dir string, id int) {
 	}
 }
 
+// reachable lets everybody go to a directory below /tmp.
+func reachable(dir string) {
+	for at := dir; at != "/" && at != "/tmp"; at = filepath.Dir(at) {
+		os.Chmod(at, 0o755)
+	}
+}
+
 // hostDir makes a directory with a file in it that everybody may reach.
 func hostDir(t *testing.T, text string) string {
 	t.Helper()
 	dir := t.TempDir()
-	for at := dir; at != "/" && at != "/tmp"; at = filepath.Dir(at) {
-		os.Chmod(at, 0o755)
-	}
+	reachable(dir)
 	if err := os.WriteFile(dir+"/file", []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -228,9 +233,7 @@ func TestMountThroughDanglingLink(t *testing.T) {
 func mountedTree(t *testing.T, flags uintptr) string {
 	t.Helper()
 	dir := t.TempDir()
-	for at := dir; at != "/tmp" && at != "/"; at = filepath.Dir(at) {
-		os.Chmod(at, 0o755)
-	}
+	reachable(dir)
 	mount := func(path string) {
 		if err := unix.Mount("tmpfs", path, "tmpfs", flags, "mode=777"); err != nil {
 			t.Fatal(err)

@@ -24,6 +24,7 @@ type plan struct {
 	// bindsGroup: mounts show the container's cgroup by its path, so that it
 	// has to be there first.
 	bindsGroup bool
+	hooks      *setupHooks // nil where there are none
 }
 
 // program compiles the plan.
@@ -44,7 +45,7 @@ func (c *plan) program() (*program.Program, error) {
 	c.names(p)
 	c.settings(p)
 
-	o := processOptions{parentDeath: c.options.KillWithParent}
+	o := processOptions{parentDeath: c.options.KillWithParent, hooks: c.hooks}
 	var master, slave program.Value
 	if c.members.has(unix.CLONE_NEWNS) {
 		result, err := rootfs.Compile(p, c.rootfs, c.sources)
@@ -52,8 +53,13 @@ func (c *plan) program() (*program.Program, error) {
 			return nil, err
 		}
 		master, slave = result.Master, result.Slave
-	} else if c.id.Terminal {
-		master, slave = openTerminal(p)
+	} else {
+		if c.hooks != nil {
+			c.hooks.beforePivot(p, "/")
+		}
+		if c.id.Terminal {
+			master, slave = openTerminal(p)
+		}
 	}
 	if c.id.Terminal {
 		o.terminal = newTerminal(p, c.options.Console, c.options.ConsoleAnswer, c.id.ConsoleSize, master, slave)

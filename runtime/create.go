@@ -31,6 +31,12 @@ func (r *Runtime) Create(ctx context.Context, id string, o *CreateOptions) (*Con
 // error is a *CommandError when the command could not be executed.
 func (r *Runtime) Run(ctx context.Context, id string, o *CreateOptions) (*Container, error) {
 	c, err := r.create(ctx, id, o, false)
+	if err == nil {
+		if err = c.poststart(ctx); err != nil {
+			err = errors.Join(err, c.delete(context.WithoutCancel(ctx), true))
+			c = nil
+		}
+	}
 	return c, wrap("run", id, err)
 }
 
@@ -97,14 +103,27 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 		Cgroup:     p.group,
 		Hostname:   p.spec.Hostname, Annotations: p.spec.Annotations,
 		Process: p.spec.Process, Namespaces: p.spec.Linux.Namespaces,
-		Mounts: destinations(p.spec.Mounts), Seccomp: p.id.filter.save(),
+		Mounts: destinations(p.spec.Mounts), Seccomp: p.id.filter.save(), Hooks: p.spec.Hooks,
 	}}
 	if err := c.register(); err != nil {
 		return nil, err
 	}
-	undo.add(func() { os.RemoveAll(c.dir) })
+	hooked := false
+	undo.add(func() {
+		os.RemoveAll(c.dir)
+		if hooked { // what they made is undone by others of theirs
+			c.poststop(context.WithoutCancel(ctx))
+		}
+	})
 	if err := c.record.save(c.dir); err != nil {
 		return nil, err
+	}
+
+	if p.hooks != nil {
+		if err := p.hooks.open(); err != nil {
+			return nil, err
+		}
+		defer p.hooks.close()
 	}
 
 	// 2. The cgroup, while the next steps are done.
@@ -159,11 +178,18 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 		return nil, err
 	}
 	s := &setup{proc: started, members: p.members, pid: started.Pid, ready: func(pid int) error { return c.started(p, pid) }}
+	s.hooks = func() error {
+		hooked = true
+		return p.hooks.run(ctx, c, s.pid)
+	}
 	undo.add(func() {
 		s.abort()
 		removePidFile(o.PidFile, s.pid)
 	})
 	if err := s.run(ctx); err != nil {
+		if p.hooks != nil {
+			err = hookError(err, p.spec.Hooks, p.hooks.output)
+		}
 		return nil, commandError(err, p.id.Process, c.record.Rootfs, c.record.Mounts)
 	}
 	c.child = s.finish()

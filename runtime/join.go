@@ -233,6 +233,7 @@ const (
 	syncIDs     = "id maps"
 	messagePid  = "pid"
 	syncCreated = "created"
+	syncHooks   = "hooks"
 )
 
 // cloneFlags is a word of CLONE_NEW* flags.

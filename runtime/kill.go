@@ -101,7 +101,9 @@ func (c *Container) delete(ctx context.Context, force bool) error {
 	if c.child != nil {
 		c.child.close()
 	}
-	return c.unregister()
+	err := c.unregister()
+	c.poststop(ctx)
+	return err
 }
 
 // unregister removes the container's directory.

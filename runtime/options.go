@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/internal/program"
 	"github.com/peapod/peapod/rootfs"
 )
 
@@ -95,11 +96,16 @@ func (o *CreateOptions) plan(root, id string, open bool) (c *plan, err error) {
 		c.members.close()
 		return nil, err
 	}
+	c.hooks = newSetupHooks(spec.Hooks)
 	c.rootfs = &rootfs.Config{
 		Spec: &spec, Bundle: options.Bundle, Overlay: options.Overlay,
 		UserNamespace: c.members.user(), IDMap: c.members.idMap(&spec),
 		Terminal: c.id.Terminal, NoPivot: options.NoPivot,
 		Inside: rootless() || c.members.base != nil,
+	}
+	if c.hooks != nil {
+		root := absolute(options.Bundle, spec.Root.Path)
+		c.rootfs.BeforePivot = func(p *program.Program) { c.hooks.beforePivot(p, root) }
 	}
 	if err = c.expandCgroupMounts(c.group); err != nil {
 		c.members.close()

@@ -114,6 +114,7 @@ type processOptions struct {
 	parentDeath bool // SIGKILL when the parent dies
 	streams     [3]stream
 	terminal    *terminal // the process's, if it has one
+	hooks       *setupHooks
 }
 
 // steps appends what makes the process what its spec says, and the execve. The
@@ -125,7 +126,14 @@ func (id *identity) steps(p *program.Program, o processOptions) {
 	}
 	// The working directory must not be one of the set-up's descriptors
 	// (CVE-2024-21626), for instance of what lies below a masked path.
-	p.Call(unix.SYS_CLOSE_RANGE, program.Int(p.Own().Address()+1), program.Int(^uint32(0)), program.Int(0)).For("close", "the set-up's descriptors")
+	first := p.Own().Address() + 1
+	if o.hooks != nil && len(o.hooks.StartContainer) > 0 {
+		// EINVAL: it is there already.
+		p.Call(unix.SYS_DUP3, p.File(o.hooks.created, "state for hooks"), program.Int(first), program.Sym(unix.O_CLOEXEC, "O_CLOEXEC")).
+			For("keep", "the state for hooks").Tolerate(unix.EINVAL)
+		first++
+	}
+	p.Call(unix.SYS_CLOSE_RANGE, program.Int(first), program.Int(^uint32(0)), program.Int(0)).For("close", "the set-up's descriptors")
 	id.adopt(p, o.streams)
 	entered := id.enterCwd(p)
 	groups := make([]byte, 0, 4*len(id.User.AdditionalGids))
@@ -163,6 +171,9 @@ func (id *identity) steps(p *program.Program, o processOptions) {
 		prctl(p, unix.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG", int(unix.SIGKILL))
 	}
 	undumpable(p) // the change of credentials may have reset it
+	if o.hooks != nil {
+		o.hooks.startContainer(p, program.Int(p.Own().Address()+1), func() { id.loadForHook(p) })
+	}
 	p.Executing()
 	id.load(p)
 	id.execve(p)

@@ -108,14 +108,7 @@ func (id *identity) load(p *program.Program) {
 	if !f.reports(p) {
 		id.findCommand(p)
 	}
-	code := p.Bytes(f.bytes(), "")
-	fprog := binary.LittleEndian.AppendUint64(nil, uint64(len(f.Code))) // struct sock_fprog
-	fprog = binary.LittleEndian.AppendUint64(fprog, code.Address())
-	argument := p.Bytes(fprog, fmt.Sprintf("{%d instructions}", len(f.Code)))
-	load := func() *program.Step {
-		return p.Call(unix.SYS_SECCOMP, program.Sym(unix.SECCOMP_SET_MODE_FILTER, "SECCOMP_SET_MODE_FILTER"),
-			f.flags(), argument).For("load", "the seccomp filter")
-	}
+	load := f.loader(p)
 	failed, loaded := p.Label(), p.Label()
 	load().TolerateAll().Else(failed).Then(loaded)
 	p.Here(failed)
@@ -124,6 +117,26 @@ func (id *identity) load(p *program.Program) {
 	p.Here(loaded)
 	if f.profile != nil {
 		p.Note(func(w io.Writer) error { return seccomp.Describe(w, f.profile, goruntime.GOARCH, "# ") })
+	}
+}
+
+// loader returns what appends the step that loads the filter.
+func (f *filter) loader(p *program.Program) func() *program.Step {
+	code := p.Bytes(f.bytes(), "")
+	fprog := binary.LittleEndian.AppendUint64(nil, uint64(len(f.Code))) // struct sock_fprog
+	fprog = binary.LittleEndian.AppendUint64(fprog, code.Address())
+	argument := p.Bytes(fprog, fmt.Sprintf("{%d instructions}", len(f.Code)))
+	return func() *program.Step {
+		return p.Call(unix.SYS_SECCOMP, program.Sym(unix.SECCOMP_SET_MODE_FILTER, "SECCOMP_SET_MODE_FILTER"),
+			f.flags(), argument).For("load", "the seccomp filter")
+	}
+}
+
+// loadForHook appends the loading in a process that executes a hook. Should the
+// filter forbid the report of what fails then, the hook's status tells of it.
+func (id *identity) loadForHook(p *program.Program) {
+	if id.filter != nil {
+		id.filter.loader(p)()
 	}
 }
 

@@ -47,6 +47,7 @@ type setup struct {
 	child   *os.File        // its pidfd, where it is not the first one
 	ready   func(int) error // called with it before it may go on
 	told    bool
+	hooks   func() error // called at their synchronisation point
 
 	mu        sync.Mutex // guards child and cancelled
 	cancelled bool
@@ -116,6 +117,14 @@ func (s *setup) answer(e program.Event) error {
 			return err
 		}
 		return s.tell()
+	case syncHooks:
+		if err := s.tell(); err != nil {
+			return err
+		}
+		if err := s.hooks(); err != nil {
+			return err
+		}
+		return s.proc.Continue()
 	case syncCreated:
 		if err := s.tell(); err != nil {
 			return err

@@ -69,14 +69,15 @@ func (c *Container) executed(ctx context.Context, report *os.File) error {
 		return err
 	}
 	os.Remove(report.Name())
-	errno, executing := program.LastMessage(messages)
+	failure, executing := program.LastMessage(messages)
+	var errno unix.Errno
 	switch {
-	case errno != 0 && executing:
+	case errors.As(failure, &errno) && executing:
 		return newCommandError(errno, c.record.Process, c.record.Rootfs, c.record.Mounts)
-	case errno != 0:
-		return fmt.Errorf("set the process up: %w", errno)
+	case failure != nil:
+		return fmt.Errorf("set the process up: %w", hookError(failure, c.record.Hooks, nil))
 	case !executing:
 		return program.ErrDied
 	}
-	return nil
+	return c.poststart(ctx)
 }

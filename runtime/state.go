@@ -42,6 +42,7 @@ type record struct {
 	Namespaces  []specs.LinuxNamespace `json:"namespaces"`
 	Mounts      []string               `json:"mounts"` // where they are
 	Seccomp     *savedFilter           `json:"seccomp,omitempty"`
+	Hooks       *specs.Hooks           `json:"hooks,omitempty"`
 }
 
 // writeOnce writes a file that was not there. Readers know by the end of its

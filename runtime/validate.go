@@ -16,8 +16,9 @@ func check(spec *specs.Spec, m *membership) error {
 	switch {
 	case spec.Root == nil || spec.Root.Path == "":
 		return fmt.Errorf("root.path: is missing: give the directory of the unpacked image")
-	case spec.Hooks != nil:
-		return fmt.Errorf("hooks: are not supported yet: leave them out")
+	}
+	if err := checkHooks(spec.Hooks); err != nil {
+		return err
 	}
 	if err := checkStrings(spec); err != nil {
 		return err

@@ -43,10 +43,18 @@ func TestRefusals(t *testing.T) {
 		"process.rlimits[0]: soft 2 is above hard 1":                 func(s *specs.Spec) { s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_AS", Soft: 2, Hard: 1}} },
 		"root.path: is missing":                                      func(s *specs.Spec) { s.Root = nil },
 		"root.path: \"a\\x00\" contains a NUL":                       func(s *specs.Spec) { s.Root.Path = "a\x00" },
-		"hooks: are not supported":                                   func(s *specs.Spec) { s.Hooks = &specs.Hooks{} },
-		"hostname: \"a\\x00\" contains a NUL":                        func(s *specs.Spec) { s.Hostname = "a\x00" },
-		"hostname: there is no uts namespace":                        func(s *specs.Spec) { without(s, "uts") },
-		"there is no mount namespace":                                func(s *specs.Spec) { s.Linux = nil },
+		"hooks.poststop[0].path \"x\": give an absolute": func(s *specs.Spec) {
+			s.Hooks = &specs.Hooks{Poststop: []specs.Hook{{Path: "x"}}}
+		},
+		"hooks.createContainer[1].timeout 0: give a number": func(s *specs.Spec) {
+			s.Hooks = &specs.Hooks{CreateContainer: []specs.Hook{{Path: "/x"}, {Path: "/x", Timeout: new(int)}}}
+		},
+		"hooks.startContainer[0]: contains a NUL": func(s *specs.Spec) {
+			s.Hooks = &specs.Hooks{StartContainer: []specs.Hook{{Path: "/x", Env: []string{"A=\x00"}}}}
+		},
+		"hostname: \"a\\x00\" contains a NUL": func(s *specs.Spec) { s.Hostname = "a\x00" },
+		"hostname: there is no uts namespace": func(s *specs.Spec) { without(s, "uts") },
+		"there is no mount namespace":         func(s *specs.Spec) { s.Linux = nil },
 		"linux.namespaces[6].type \"time\": give one of": func(s *specs.Spec) {
 			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: "time"})
 		},

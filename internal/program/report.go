@@ -49,6 +49,30 @@ func (p *Program) Sync(label string) *Var {
 	return m.Value
 }
 
+// GaveUp tells that the program ended itself by a message of GiveUp.
+type GaveUp struct {
+	Code  uint64 // which one
+	Value uint64 // what it found
+}
+
+func (g *GaveUp) Error() string {
+	return fmt.Sprintf("the set-up gave up at point %d with %d", g.Code, g.Value)
+}
+
+// givenUp stands where a failed step's errno does otherwise.
+const givenUp = 1 << 16
+
+// GiveUp lays out a message that is the program's last: what reads it gets a
+// *GaveUp with code and the message's Value as its error, whether it has the
+// program or not. Exit has to follow its Send.
+func (p *Program) GiveUp(code uint64) *Message {
+	b := binary.LittleEndian.AppendUint64(nil, givenUp)
+	b = binary.LittleEndian.AppendUint64(b, code)
+	show := fmt.Sprintf("{gave up at %d}", code)
+	content := p.Bytes(append(b, make([]byte, 8)...), show)
+	return &Message{p.Patch(content, 16, "value"), "failure", content}
+}
+
 // Executing adds the message that announces the execve. Steps between it and
 // the execve may only be such as cannot be reported otherwise.
 func (p *Program) Executing() { p.announce(valueExecuting) }
@@ -110,15 +134,23 @@ type Event struct {
 }
 
 // LastMessage is what the messages say that came without their program, for
-// instance through a FIFO: the errno of the step that failed, 0 for none, and
-// whether it failed behind Executing.
-func LastMessage(messages []byte) (errno unix.Errno, executing bool) {
+// instance through a FIFO: what failed first, a unix.Errno or a *GaveUp, nil for
+// nothing; and whether Executing was reached.
+func LastMessage(messages []byte) (failure error, executing bool) {
+	le := binary.LittleEndian
 	for ; len(messages) >= messageSize; messages = messages[messageSize:] {
-		if errno = unix.Errno(binary.LittleEndian.Uint64(messages)); errno == 0 {
-			executing = binary.LittleEndian.Uint64(messages[16:]) == valueExecuting
+		errno := le.Uint64(messages)
+		switch {
+		case errno == 0:
+			executing = le.Uint64(messages[16:]) == valueExecuting
+		case failure != nil:
+		case errno == givenUp:
+			failure = &GaveUp{le.Uint64(messages[8:]), le.Uint64(messages[16:])}
+		default:
+			failure = unix.Errno(errno)
 		}
 	}
-	return errno, executing
+	return failure, executing
 }
 
 // receive reads the next message of a process of p.
@@ -129,6 +161,9 @@ func (p *Program) receive(r io.Reader) (Event, error) {
 	}
 	le := binary.LittleEndian
 	errno, step, value := unix.Errno(le.Uint64(b[:])), le.Uint64(b[8:]), le.Uint64(b[16:])
+	if errno == givenUp {
+		return Event{}, &GaveUp{step, value}
+	}
 	if errno == 0 {
 		if step >= uint64(len(p.labels)) {
 			return Event{}, fmt.Errorf("program: message %d of %d", step, len(p.labels))
