@@ -22,6 +22,8 @@ type Resolved struct {
 	Image     *Image
 	// Process has args, env, cwd, user, capabilities and no_new_privs.
 	Process *specs.Process
+	// Seccomp is the profile of its system calls; nil is none.
+	Seccomp *specs.LinuxSeccomp
 }
 
 // Resolve looks at what the spec refers to on this machine, before anything is
@@ -87,7 +89,11 @@ func (p *Pod) resolve(i int, images map[string]*Image) (*Resolved, error) {
 			return nil, p.Errorf(fmt.Sprintf("%s.volumeMounts[%d].mountPath", at, i), "%w", err)
 		}
 	}
-	return &Resolved{c, im, process}, nil
+	filter, err := p.seccomp(i, process.Capabilities.Bounding)
+	if err != nil {
+		return nil, err
+	}
+	return &Resolved{c, im, process, filter}, nil
 }
 
 // commandField is the field that an error about the command belongs to.

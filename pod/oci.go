@@ -75,6 +75,7 @@ func (w *worker) createOptions() (o *runtime.CreateOptions, done func(), err err
 			Resources:     w.resources(),
 			MaskedPaths:   maskedPaths,
 			ReadonlyPaths: readonlyPaths,
+			Seccomp:       w.resolved.Seccomp,
 		},
 	}
 	w.s.giveUser(spec)

@@ -84,6 +84,8 @@ type PodSecurityContext struct {
 	// is one of the groups of each container's process.
 	FSGroup            *int64  `json:"fsGroup,omitempty"`
 	SupplementalGroups []int64 `json:"supplementalGroups,omitempty"`
+	// SeccompProfile is RuntimeDefault where absent.
+	SeccompProfile *SeccompProfile `json:"seccompProfile,omitempty"`
 }
 
 // Container is one container of a pod.
@@ -215,6 +217,8 @@ type SecurityContext struct {
 	// AllowPrivilegeEscalation false sets no_new_privs; true where absent.
 	AllowPrivilegeEscalation *bool         `json:"allowPrivilegeEscalation,omitempty"`
 	Capabilities             *Capabilities `json:"capabilities,omitempty"`
+	// SeccompProfile is the pod's where absent.
+	SeccompProfile *SeccompProfile `json:"seccompProfile,omitempty"`
 }
 
 // Capabilities changes the default set of capabilities. Names are as in

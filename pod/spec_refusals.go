@@ -96,7 +96,6 @@ func (PodSecurityContext) Refusals() map[string]strict.Refusal {
 		"fsGroupChangePolicy":      unless("Always", later("only emptyDir volumes get the group, when they are made")),
 		"seLinuxChangePolicy":      later(noSELinux),
 		"seLinuxOptions":           later(noSELinux),
-		"seccompProfile":           later("seccomp profiles"),
 		"supplementalGroupsPolicy": unless("Strict", later("groups that the image has for the user are not looked up")),
 		"sysctls":                  later("sysctls"),
 		"windowsOptions":           never(noWindows),
@@ -188,7 +187,6 @@ func (SecurityContext) Refusals() map[string]strict.Refusal {
 		"privileged":      unless("false", later("containers without their walls", "add the capabilities that are needed")),
 		"procMount":       unless("Default", later("an unmasked /proc")),
 		"seLinuxOptions":  later(noSELinux),
-		"seccompProfile":  later("seccomp profiles"),
 		"windowsOptions":  never(noWindows),
 	}
 }

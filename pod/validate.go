@@ -110,6 +110,7 @@ func (ps *problems) spec(s *Spec) {
 		for i := range c.SupplementalGroups {
 			ps.id(fmt.Sprintf("spec.securityContext.supplementalGroups[%d]", i), &c.SupplementalGroups[i])
 		}
+		ps.seccomp("spec.securityContext.seccompProfile", c.SeccompProfile)
 	}
 }
 

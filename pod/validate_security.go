@@ -24,6 +24,7 @@ const defaultCapabilities = "AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL M
 func (ps *problems) security(at string, s *SecurityContext) {
 	ps.id(at+".runAsUser", s.RunAsUser)
 	ps.id(at+".runAsGroup", s.RunAsGroup)
+	ps.seccomp(at+".seccompProfile", s.SeccompProfile)
 	if s.Capabilities == nil {
 		return
 	}
