@@ -222,12 +222,34 @@ func (g *Group) apply(p *plan) error {
 	if err := g.host.enable(g.path, p.enable); err != nil {
 		return err
 	}
+	if err := g.settle(p); err != nil {
+		return err
+	}
 	for _, s := range p.settings {
 		if s.file == "pids.max" && s.version == one {
 			g.lone.Store(s.value == "1")
 		}
 	}
 	return apply(p.settings, g.dirOf)
+}
+
+// settle waits for the files of controllers that another process, or thread, is
+// about to switch on: the kernel tells of a controller in cgroup.subtree_control
+// before it has made its files, and a group that is there already has none of
+// them so long. A write there waits for the one that is under way.
+func (g *Group) settle(p *plan) error {
+	for i := range p.settings {
+		s := &p.settings[i]
+		if s.version == one || len(p.enable) == 0 || exists(g.dirOf(s)+"/"+s.file) {
+			continue
+		}
+		file := g.host.unified + g.path[:strings.LastIndexByte(g.path, '/')] + "/cgroup.subtree_control"
+		if err := writeFile(file, "+"+strings.Join(p.enable, " +")); err != nil {
+			return &step{"write " + file, hint(err)}
+		}
+		return nil
+	}
+	return nil
 }
 
 // dirOf gives the directory that has the file of a setting.

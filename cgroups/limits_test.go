@@ -2,9 +2,11 @@ package cgroups_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -289,5 +291,34 @@ func TestThreadedParent(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 		}
 		missing(t, path)
+	}
+}
+
+// TestLimitsTogether: groups get their limits while others beside them have
+// the controller switched on.
+func TestLimitsTogether(t *testing.T) {
+	testkit.NeedRoot(t)
+	r, ok := &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: p[int64](64 << 20)}}, mode(t) != cgroups.V1 && hasTwo(t, "memory")
+	if !ok && mode(t) != cgroups.V1 {
+		r, ok = hugetlb(t)
+	}
+	if !ok {
+		t.Skip("cgroup v2 has neither the memory nor the hugetlb controller")
+	}
+	for range 20 {
+		var made sync.WaitGroup
+		for i := range 4 {
+			made.Go(func() {
+				if _, err := cgroups.New(fmt.Sprintf("%s/%d", prefix, i), r); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		made.Wait()
+		if top, err := cgroups.Load(prefix); err != nil {
+			t.Fatal(err)
+		} else {
+			drop(t, top)
+		}
 	}
 }
