@@ -28,6 +28,15 @@ type Options struct {
 	// Do runs a function on a thread that is in a network namespace, as
 	// namespaces.Do does.
 	Do func(netns *os.File, f func() error) error
+	// Userns is the user namespace that Netns belongs to, where that is not the
+	// caller's: an ordinary user's, who has Auto, Pasta and Slirp only.
+	Userns *os.File
+	// Sockets makes sockets in a network namespace, as namespaces.Sockets does,
+	// for Pasta and Slirp.
+	Sockets func(netns *os.File, domain, typ, n int) ([]int, error)
+	// Hold starts a process in a network namespace, as namespaces.Hold does, for
+	// Pasta and Slirp.
+	Hold func(ctx context.Context, netns *os.File) (pid int, release func(), err error)
 	// CNI is for networks of that mode.
 	CNI CNIOptions
 }
@@ -48,6 +57,7 @@ type Attachment struct {
 	Gateways  []netip.Addr
 	MTU       int
 
+	user   *userMode // or nil
 	state  state
 	pod    string
 	file   *os.File // the record, locked; nil where nothing is to be undone
@@ -65,7 +75,12 @@ func Attach(ctx context.Context, o Options) (*Attachment, error) {
 	case None, Host, "":
 		return &Attachment{Network: o.Network}, nil
 	case Auto:
+		if o.Userns != nil {
+			return attachUserAuto(ctx, o), nil
+		}
 		return attachAuto(ctx, o)
+	case Pasta, Slirp:
+		return attachUserMode(ctx, &o)
 	}
 	if err := o.check(); err != nil {
 		return nil, fail("attach", fmt.Sprintf("pod %q to network %s", o.Pod, o.Network), fmt.Errorf("%w: %w", ErrInvalid, err))
@@ -225,6 +240,10 @@ func (a *Attachment) pair(host *netlink.Conn, b *bridge, netns *os.File, n int, 
 // nothing. It takes the kernel some 15 ms to remove a link, and as long again to
 // remove the bridge with its last one.
 func (a *Attachment) Detach(ctx context.Context) error {
+	if a.user != nil {
+		a.user.stop()
+		a.user = nil
+	}
 	if a.file == nil {
 		return nil
 	}

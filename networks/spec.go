@@ -17,8 +17,13 @@ const (
 	Host   Mode = "host"
 	Bridge Mode = "bridge"
 	CNI    Mode = "cni"
+	// Pasta and Slirp are programs that carry connections between sockets of the
+	// host and the namespace, pasta(1) and slirp4netns(1). They take no privilege.
+	Pasta Mode = "pasta"
+	Slirp Mode = "slirp4netns"
 	// Auto is a bridge where the kernel has what that takes, and none
-	// elsewhere.
+	// elsewhere; for an ordinary user it is pasta or slirp4netns where these are
+	// installed.
 	Auto Mode = "auto"
 )
 
@@ -41,13 +46,16 @@ type Spec struct {
 	MTU int
 }
 
-// Parse reads a network: "none", "host", "cni:NAME", or "bridge" or "auto", with
+// Parse reads a network: "none", "host", "pasta", "slirp4netns", "cni:NAME", or "bridge" or "auto", with
 // the details that differ from the usual ones, such as
 // "bridge:shop0,subnet=10.9.0.0/24,subnet=fd00:9::/64,mtu=1400". Errors wrap
 // [ErrInvalid].
 func Parse(text string) (Spec, error) {
 	head, details, detailed := strings.Cut(text, ",")
 	mode, name, named := strings.Cut(head, ":")
+	if mode == "slirp" {
+		mode = string(Slirp)
+	}
 	s := Spec{Mode: Mode(mode), Name: name}
 	err := s.parse(named)
 	if err == nil && detailed {
@@ -67,7 +75,7 @@ func (s *Spec) bridged() bool { return s.Mode == Bridge || s.Mode == Auto }
 
 func (s *Spec) parse(named bool) error {
 	switch s.Mode {
-	case None, Host:
+	case None, Host, Pasta, Slirp:
 		if named {
 			return fmt.Errorf("%s has no name", s.Mode)
 		}
@@ -77,7 +85,7 @@ func (s *Spec) parse(named bool) error {
 		}
 	case CNI:
 	default:
-		return fmt.Errorf("want none, host, bridge, auto or cni:NAME")
+		return fmt.Errorf("want none, host, bridge, auto, pasta, slirp4netns or cni:NAME")
 	}
 	return nil
 }

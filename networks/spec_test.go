@@ -32,7 +32,7 @@ func TestParse(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for text, why := range map[string]string{
-		"":                           "want none, host, bridge, auto or cni:NAME",
+		"":                           "want none, host, bridge, auto, pasta, slirp4netns or cni:NAME",
 		"briddge":                    "want none, host",
 		"none:x":                     "none has no name",
 		"host,mtu=1400":              "host has no details",

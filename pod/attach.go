@@ -58,6 +58,7 @@ func (s *Supervisor) attach(ctx context.Context, resolved []*Resolved) (_ []*Res
 	s.attached, err = networks.Attach(ctx, networks.Options{
 		Network: s.network, Pod: s.place.name, Netns: s.netns,
 		StateDir: s.store.networkDir(), Do: namespaces.Do,
+		Userns: s.set.File(namespaces.User), Sockets: socketsIn, Hold: namespaces.Hold,
 	})
 	if err != nil {
 		return nil, err

@@ -210,7 +210,11 @@ func (sp *space) serveAt(addr netip.AddrPort, p *hubPort, by *proxy.Proxy) (prox
 
 // socketsOf makes sockets in a network namespace.
 func socketsOf(netns *os.File) func(domain, typ, n int) ([]int, error) {
-	return func(domain, typ, n int) ([]int, error) { return namespaces.Sockets(netns, domain, typ, 0, n) }
+	return func(domain, typ, n int) ([]int, error) { return socketsIn(netns, domain, typ, n) }
+}
+
+func socketsIn(netns *os.File, domain, typ, n int) ([]int, error) {
+	return namespaces.Sockets(netns, domain, typ, 0, n)
 }
 
 // openTable opens the table, unless it is. Where that is not possible listeners

@@ -165,13 +165,11 @@ func deniedPort(err error) string {
 	return ""
 }
 
-// userNetwork is the network that an ordinary user's pod gets instead of n.
+// userNetwork refuses networks that an ordinary user's pods cannot have.
 func userNetwork(n networks.Spec) (networks.Spec, error) {
 	switch n.Mode {
-	case networks.None, networks.Host:
+	case networks.None, networks.Host, networks.Auto, networks.Pasta, networks.Slirp:
 		return n, nil
-	case networks.Auto:
-		return networks.Spec{Mode: networks.None}, nil
 	}
-	return n, fmt.Errorf("network %s: %w: only root can attach pods to it; ordinary users' pods have network none or host", n, unix.EPERM)
+	return n, fmt.Errorf("network %s: %w: only root can attach pods to it; ordinary users' pods have network none, host, pasta or slirp4netns", n, unix.EPERM)
 }
