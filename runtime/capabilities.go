@@ -3,6 +3,7 @@ package runtime
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -25,24 +26,23 @@ var capNames = [...]string{
 	"CHECKPOINT_RESTORE",
 }
 
-// parseCapabilities reads a spec's sets. Without them a process has none.
-func parseCapabilities(c *specs.LinuxCapabilities) (caps capabilities, err error) {
+// parseCapabilities reads a spec's sets. Without them a process has none. Names
+// that mean nothing are left out: they may be those of a newer kernel.
+func parseCapabilities(c *specs.LinuxCapabilities) (caps capabilities, unknown []string, err error) {
 	if c == nil {
-		return caps, nil
+		return caps, nil, nil
 	}
 	for _, set := range []struct {
-		name string
 		list []string
 		into *uint64
 	}{
-		{"bounding", c.Bounding, &caps.bounding}, {"effective", c.Effective, &caps.effective},
-		{"permitted", c.Permitted, &caps.permitted}, {"inheritable", c.Inheritable, &caps.inheritable},
-		{"ambient", c.Ambient, &caps.ambient},
+		{c.Bounding, &caps.bounding}, {c.Effective, &caps.effective}, {c.Permitted, &caps.permitted},
+		{c.Inheritable, &caps.inheritable}, {c.Ambient, &caps.ambient},
 	} {
-		for i, name := range set.list {
+		for _, name := range set.list {
 			bit, ok := capBit(name)
-			if !ok {
-				return caps, fmt.Errorf("process.capabilities.%s[%d] %q: there is no such capability (capabilities(7) has the names)", set.name, i, name)
+			if !ok && !slices.Contains(unknown, name) {
+				unknown = append(unknown, name)
 			}
 			*set.into |= bit
 		}
@@ -50,11 +50,24 @@ func parseCapabilities(c *specs.LinuxCapabilities) (caps capabilities, err error
 	// The kernel would refuse them one by one with less to say.
 	switch {
 	case caps.effective&^caps.permitted != 0:
-		return caps, fmt.Errorf("process.capabilities.effective: %s not in permitted", capList(caps.effective&^caps.permitted))
+		return caps, nil, fmt.Errorf("process.capabilities.effective: %s not in permitted", capList(caps.effective&^caps.permitted))
 	case caps.ambient&^(caps.permitted&caps.inheritable) != 0:
-		return caps, fmt.Errorf("process.capabilities.ambient: %s not in both permitted and inheritable", capList(caps.ambient&^(caps.permitted&caps.inheritable)))
+		return caps, nil, fmt.Errorf("process.capabilities.ambient: %s not in both permitted and inheritable", capList(caps.ambient&^(caps.permitted&caps.inheritable)))
 	}
-	return caps, nil
+	return caps, unknown, nil
+}
+
+// tellIgnored tells what of the process's configuration has no effect here.
+func (r *Runtime) tellIgnored(id *identity, name string) {
+	if len(id.unknown) > 0 {
+		r.log().Warn("capabilities are ignored, which the kernel does not know", "id", name, "capabilities", strings.Join(id.unknown, ", "))
+	}
+	if id.ApparmorProfile != "" && !hasAppArmor() {
+		r.log().Warn("the AppArmor profile is ignored: the kernel's module is off", "id", name, "profile", id.ApparmorProfile)
+	}
+	if id.SelinuxLabel != "" && !hasSELinux() {
+		r.log().Warn("the SELinux label is ignored: the kernel's module is off", "id", name, "label", id.SelinuxLabel)
+	}
 }
 
 func capBit(name string) (uint64, bool) {

@@ -44,6 +44,9 @@ func (c *plan) program() (*program.Program, error) {
 	}
 	c.names(p)
 	c.settings(p)
+	if len(c.spec.Linux.NetDevices) > 0 || c.spec.Linux.IntelRdt != nil {
+		p.Sync(syncParent)
+	}
 
 	o := processOptions{parentDeath: c.options.KillWithParent, hooks: c.hooks}
 	var master, slave program.Value
@@ -130,12 +133,12 @@ func (c *plan) settings(p *program.Program) {
 }
 
 // settings are those of the process alone.
-func (id *identity) settings() []setting {
-	if id.OOMScoreAdj == nil {
-		return nil
+func (id *identity) settings() (list []setting) {
+	if id.OOMScoreAdj != nil {
+		value := strconv.Itoa(*id.OOMScoreAdj)
+		list = append(list, setting{"self/oom_score_adj", value, "process.oomScoreAdj " + value})
 	}
-	value := strconv.Itoa(*id.OOMScoreAdj)
-	return []setting{{"self/oom_score_adj", value, "process.oomScoreAdj " + value}}
+	return append(list, id.labels()...)
 }
 
 // setting is a value for a file of procfs.

@@ -74,6 +74,7 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 		return nil, err
 	}
 	defer p.members.close()
+	r.tellIgnored(p.id, id)
 	if !p.members.user() {
 		p.id.caps = r.passOn(p.id.caps, id)
 	}
@@ -104,12 +105,15 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 		Hostname:   p.spec.Hostname, Annotations: p.spec.Annotations,
 		Process: p.spec.Process, Namespaces: p.spec.Linux.Namespaces,
 		Mounts: destinations(p.spec.Mounts), Seccomp: p.id.filter.save(), Hooks: p.spec.Hooks,
+		IntelRdt:    p.spec.Linux.IntelRdt,
+		Personality: p.spec.Linux.Personality, MemoryPolicy: p.spec.Linux.MemoryPolicy,
 	}}
 	if err := c.register(); err != nil {
 		return nil, err
 	}
 	hooked := false
 	undo.add(func() {
+		c.leaveClass()
 		os.RemoveAll(c.dir)
 		if hooked { // what they made is undone by others of theirs
 			c.poststop(context.WithoutCancel(ctx))
@@ -173,11 +177,12 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 		return nil, err
 	}
 	defer done()
-	started, err := start(prog, c.group, nursery, attr)
+	started, err := start(prog, c.group, nursery, attr, nil)
 	if err != nil {
 		return nil, err
 	}
 	s := &setup{proc: started, members: p.members, pid: started.Pid, ready: func(pid int) error { return c.started(p, pid) }}
+	s.parent = func() error { return c.takeFromHost(p.spec.Linux, s.pid) }
 	s.hooks = func() error {
 		hooked = true
 		return p.hooks.run(ctx, c, s.pid)
@@ -194,6 +199,32 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 	}
 	c.child = s.finish()
 	return c, nil
+}
+
+// takeFromHost gives the container's first process what it has of the host's
+// devices and resources beside its cgroup.
+func (c *Container) takeFromHost(l *specs.Linux, pid int) error {
+	if err := moveNetDevices(l.NetDevices, pid); err != nil {
+		return err
+	}
+	if l.IntelRdt == nil {
+		return nil
+	}
+	class, err := findResctrl()
+	if err != nil {
+		return err
+	}
+	return class.enter(l.IntelRdt, c.ID(), pid)
+}
+
+// leaveClass removes what resctrl has of the container.
+func (c *Container) leaveClass() {
+	if c.record.IntelRdt == nil {
+		return
+	}
+	if class, err := findResctrl(); err == nil {
+		class.leave(c.record.IntelRdt, c.ID())
+	}
 }
 
 // destinations are the directories that mounts are on.

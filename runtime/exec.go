@@ -55,6 +55,11 @@ func (c *Container) exec(ctx context.Context, o *ExecOptions) (proc *Process, er
 	if err != nil {
 		return nil, err
 	}
+	c.runtime.tellIgnored(id, c.ID())
+	if err := id.ofContainer(c.record.Personality, c.record.MemoryPolicy); err != nil {
+		return nil, err
+	}
+	id.withHome(func() []byte { return readIn(fmt.Sprintf("/proc/%d/root", c.process.PID), passwdFile) })
 	if id.filter, err = c.record.Seccomp.load(); err != nil {
 		return nil, err
 	}
@@ -91,7 +96,7 @@ func (c *Container) exec(ctx context.Context, o *ExecOptions) (proc *Process, er
 		return nil, err
 	}
 	defer done()
-	sp, err := start(prog, group, nil, attr)
+	sp, err := start(prog, group, nil, attr, id.affinity.initial)
 	if err != nil {
 		return nil, err
 	}
@@ -137,6 +142,7 @@ func execProgram(members []specs.LinuxNamespace, name string, id *identity, targ
 	}
 	p.Call(unix.SYS_SETSID).Tolerate(unix.EPERM).For("make", "a session")
 	joinKeyring(p, name)
+	id.affinity.final.set(p)
 	if !rootless() {
 		set(p, id.settings())
 	}

@@ -18,7 +18,9 @@ type membership struct {
 	anew uint64 // CLONE_NEW* flags
 	born uint64 // those of them that the process is born in: see nursery
 	join []joined
-	ids  namespaces.IDMaps // of a new user namespace
+
+	offsets []byte            // of a new time namespace's clocks, as timens_offsets wants them
+	ids     namespaces.IDMaps // of a new user namespace
 	// base is the mount namespace that the container's is a copy of, and that
 	// the caller cannot enter; or nil.
 	base *os.File
@@ -43,8 +45,8 @@ func joining(spec *specs.Spec, open bool) (m *membership, err error) {
 		kind := namespaces.Kind(ns.Type)
 		where := fmt.Sprintf("linux.namespaces[%d]", i)
 		switch {
-		case !kind.Valid() || kind == namespaces.Time:
-			return m, fmt.Errorf("%s.type %q: give one of mount, network, pid, uts, ipc, cgroup, user", where, ns.Type)
+		case !kind.Valid():
+			return m, fmt.Errorf("%s.type %q: give one of mount, network, pid, uts, ipc, cgroup, user, time", where, ns.Type)
 		case seen[kind]:
 			return m, fmt.Errorf("%s.type %q is listed twice", where, ns.Type)
 		}
@@ -62,7 +64,32 @@ func joining(spec *specs.Spec, open bool) (m *membership, err error) {
 		m.join = append(m.join, j)
 	}
 	m.ids = namespaces.IDMaps{Users: idMap(spec.Linux.UIDMappings), Groups: idMap(spec.Linux.GIDMappings)}
+	if m.offsets, err = clockOffsets(spec.Linux.TimeOffsets); err != nil {
+		return m, err
+	}
 	return m, m.check(spec)
+}
+
+// clockOffsets writes offsets as time_namespaces(7) has them.
+func clockOffsets(offsets map[string]specs.LinuxTimeOffset) (text []byte, err error) {
+	for name, o := range offsets {
+		switch {
+		case name != "monotonic" && name != "boottime":
+			return nil, fmt.Errorf("linux.timeOffsets %q: give monotonic or boottime", name)
+		case o.Nanosecs >= 1e9:
+			return nil, fmt.Errorf("linux.timeOffsets.%s.nanosecs %d: give less than 1000000000", name, o.Nanosecs)
+		}
+		text = fmt.Appendf(text, "%s %d %d\n", name, o.Secs, o.Nanosecs)
+	}
+	return text, nil
+}
+
+// writeClocks sets the clocks of the time namespace that pid has just made.
+func (m *membership) writeClocks(pid int) error {
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/timens_offsets", pid), m.offsets, 0); err != nil {
+		return fmt.Errorf("linux.timeOffsets: %w", err)
+	}
+	return nil
 }
 
 func idMap(list []specs.LinuxIDMapping) (m []syscall.SysProcIDMap) {
@@ -81,6 +108,8 @@ func (m *membership) check(spec *specs.Spec) error {
 		return fmt.Errorf("linux.uidMappings and gidMappings: a new user namespace needs both")
 	case !newUser && len(m.ids.Users)+len(m.ids.Groups) > 0 && !m.joins(namespaces.User):
 		return fmt.Errorf(`linux.uidMappings: there is no user namespace: add {"type": "user"} to linux.namespaces`)
+	case len(spec.Linux.TimeOffsets) > 0 && !m.has(unix.CLONE_NEWTIME):
+		return fmt.Errorf(`linux.timeOffsets: there is no new time namespace: add {"type": "time"} to linux.namespaces`)
 	case spec.Hostname+spec.Domainname != "" && !m.has(unix.CLONE_NEWUTS) && !m.joins(namespaces.UTS):
 		return fmt.Errorf(`hostname: there is no uts namespace, so that the host's name would change: add {"type": "uts"} to linux.namespaces`)
 	}
@@ -127,13 +156,13 @@ func (m *membership) idMap(spec *specs.Spec) *rootfs.IDMap {
 // Otherwise clone makes all of them at once.
 func (m *membership) inside() bool {
 	return m.joins(namespaces.PID) || m.joins(namespaces.User) || m.joins(namespaces.Mount) ||
-		m.has(unix.CLONE_NEWUSER) && len(m.join) > 0
+		m.has(unix.CLONE_NEWUSER) && len(m.join) > 0 || m.has(unix.CLONE_NEWTIME)
 }
 
 // forks tells whether the program forks: only children are in a pid namespace
-// that was joined, or made without a clone.
+// that was joined, or made without a clone, and in a time namespace that is new.
 func (m *membership) forks() bool {
-	return m.inside() && (m.has(unix.CLONE_NEWPID) || m.joins(namespaces.PID))
+	return m.inside() && (m.has(unix.CLONE_NEWPID|unix.CLONE_NEWTIME) || m.joins(namespaces.PID))
 }
 
 // cloneFlags are those that the process is made with.
@@ -198,6 +227,9 @@ func (m *membership) steps(p *program.Program) {
 	if rest != 0 {
 		p.Call(unix.SYS_UNSHARE, cloneFlags(rest)).For("make", "the namespaces")
 	}
+	if len(m.offsets) > 0 {
+		p.Sync(syncClocks) // nobody is in the namespace yet: later its clocks stay
+	}
 	if m.forks() {
 		forkInto(p)
 	}
@@ -234,6 +266,8 @@ const (
 	messagePid  = "pid"
 	syncCreated = "created"
 	syncHooks   = "hooks"
+	syncClocks  = "clocks"
+	syncParent  = "devices and classes of the host"
 )
 
 // cloneFlags is a word of CLONE_NEW* flags.

@@ -101,6 +101,7 @@ func (c *Container) delete(ctx context.Context, force bool) error {
 	if c.child != nil {
 		c.child.close()
 	}
+	c.leaveClass()
 	err := c.unregister()
 	c.poststop(ctx)
 	return err

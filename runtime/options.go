@@ -78,6 +78,9 @@ func (o *CreateOptions) plan(root, id string, open bool) (c *plan, err error) {
 	if c.id.Terminal && options.Console == nil && open {
 		return nil, fmt.Errorf("process.terminal: there is nobody to send the terminal to: give a console socket")
 	}
+	if err := c.id.ofContainer(spec.Linux.Personality, spec.Linux.MemoryPolicy); err != nil {
+		return nil, err
+	}
 	if c.members, err = joining(&spec, open); err != nil {
 		return nil, err
 	}
@@ -96,12 +99,16 @@ func (o *CreateOptions) plan(root, id string, open bool) (c *plan, err error) {
 		c.members.close()
 		return nil, err
 	}
+	c.id.withHome(c.passwd)
 	c.hooks = newSetupHooks(spec.Hooks)
 	c.rootfs = &rootfs.Config{
 		Spec: &spec, Bundle: options.Bundle, Overlay: options.Overlay,
 		UserNamespace: c.members.user(), IDMap: c.members.idMap(&spec),
 		Terminal: c.id.Terminal, NoPivot: options.NoPivot,
 		Inside: rootless() || c.members.base != nil,
+	}
+	if hasLabel := spec.Linux.MountLabel != "" && hasSELinux(); hasLabel {
+		c.rootfs.MountLabel = spec.Linux.MountLabel
 	}
 	if c.hooks != nil {
 		root := absolute(options.Bundle, spec.Root.Path)

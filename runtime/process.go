@@ -17,7 +17,9 @@ type identity struct {
 	*specs.Process
 	caps   capabilities
 	limits []limit
-	filter *filter // nil is none
+	attributes
+	unknown []string // capabilities that do not exist
+	filter  *filter  // nil is none
 }
 
 type limit struct {
@@ -37,18 +39,8 @@ func checkProcess(p *specs.Process) (*identity, error) {
 		return nil, fmt.Errorf("process.args: is empty: give the command to run")
 	case !path.IsAbs(p.Cwd):
 		return nil, fmt.Errorf("process.cwd %q: give an absolute path", p.Cwd)
-	case p.ApparmorProfile != "":
-		return nil, fmt.Errorf("process.apparmorProfile: AppArmor is not supported yet: leave it out")
-	case p.SelinuxLabel != "":
-		return nil, fmt.Errorf("process.selinuxLabel: SELinux is not supported yet: leave it out")
-	case p.Scheduler != nil:
-		return nil, fmt.Errorf("process.scheduler: is not supported yet: leave it out")
-	case p.IOPriority != nil:
-		return nil, fmt.Errorf("process.ioPriority: is not supported yet: leave it out")
-	case p.ExecCPUAffinity != nil:
-		return nil, fmt.Errorf("process.execCPUAffinity: is not supported yet: leave it out")
 	}
-	for _, s := range append(append([]string{p.Cwd}, p.Args...), p.Env...) {
+	for _, s := range append(append([]string{p.Cwd, p.ApparmorProfile, p.SelinuxLabel}, p.Args...), p.Env...) {
 		if strings.ContainsRune(s, 0) {
 			return nil, fmt.Errorf("process: %q contains a NUL character", s)
 		}
@@ -59,7 +51,10 @@ func checkProcess(p *specs.Process) (*identity, error) {
 		}
 	}
 	var err error
-	if id.caps, err = parseCapabilities(p.Capabilities); err != nil {
+	if id.attributes, err = parseAttributes(p); err != nil {
+		return nil, err
+	}
+	if id.caps, id.unknown, err = parseCapabilities(p.Capabilities); err != nil {
 		return nil, err
 	}
 	id.limits, err = parseLimits(p.Rlimits)
@@ -140,6 +135,7 @@ func (id *identity) steps(p *program.Program, o processOptions) {
 	for _, g := range id.User.AdditionalGids {
 		groups = binary.LittleEndian.AppendUint32(groups, g)
 	}
+	id.attributes.set(p)
 	for _, l := range id.limits {
 		id.limit(p, l)
 	}

@@ -14,10 +14,17 @@ import (
 )
 
 // start starts a program whose process is born in group, if it has one, and in
-// the nursery if there is one.
-func start(p *program.Program, group *cgroups.Group, nursery *namespaces.Nursery, a *program.Attr) (proc *program.Process, err error) {
+// the nursery if there is one; at first it runs on cpus, if there are any.
+func start(p *program.Program, group *cgroups.Group, nursery *namespaces.Nursery, a *program.Attr, cpus bitList) (proc *program.Process, err error) {
+	begin := func() error {
+		return cpus.on(func() (err error) {
+			proc, err = p.Start(a)
+			return err
+		})
+	}
 	if group == nil {
-		return p.Start(a)
+		err = begin()
+		return proc, err
 	}
 	dir, _, err := group.Descriptor()
 	if err != nil {
@@ -26,10 +33,6 @@ func start(p *program.Program, group *cgroups.Group, nursery *namespaces.Nursery
 	if dir != nil {
 		defer dir.Close()
 		a.Sys.UseCgroupFD, a.Sys.CgroupFD = true, int(dir.Fd())
-	}
-	begin := func() (err error) {
-		proc, err = p.Start(a)
-		return err
 	}
 	if nursery != nil {
 		err = nursery.Run(begin)
@@ -48,6 +51,7 @@ type setup struct {
 	ready   func(int) error // called with it before it may go on
 	told    bool
 	hooks   func() error // called at their synchronisation point
+	parent  func() error // called where the host's devices are wanted
 
 	mu        sync.Mutex // guards child and cancelled
 	cancelled bool
@@ -112,11 +116,21 @@ func (s *setup) answer(e program.Event) error {
 			return err
 		}
 		return s.proc.Continue()
+	case syncClocks:
+		if err := s.members.writeClocks(s.proc.Pid); err != nil {
+			return err
+		}
+		return s.proc.Continue()
 	case messagePid:
 		if err := s.open(int(e.Value)); err != nil {
 			return err
 		}
 		return s.tell()
+	case syncParent:
+		if err := s.parent(); err != nil {
+			return err
+		}
+		return s.proc.Continue()
 	case syncHooks:
 		if err := s.tell(); err != nil {
 			return err

@@ -43,6 +43,10 @@ type record struct {
 	Mounts      []string               `json:"mounts"` // where they are
 	Seccomp     *savedFilter           `json:"seccomp,omitempty"`
 	Hooks       *specs.Hooks           `json:"hooks,omitempty"`
+
+	IntelRdt     *specs.LinuxIntelRdt     `json:"intelRdt,omitempty"`
+	Personality  *specs.LinuxPersonality  `json:"personality,omitempty"`
+	MemoryPolicy *specs.LinuxMemoryPolicy `json:"memoryPolicy,omitempty"`
 }
 
 // writeOnce writes a file that was not there. Readers know by the end of its

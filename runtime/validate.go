@@ -24,18 +24,11 @@ func check(spec *specs.Spec, m *membership) error {
 		return err
 	}
 	l := spec.Linux
-	for _, f := range []struct {
-		set  bool
-		name string
-	}{
-		{l.MountLabel != "", "mountLabel"},
-		{l.IntelRdt != nil, "intelRdt"}, {l.Personality != nil, "personality"},
-		{len(l.TimeOffsets) > 0, "timeOffsets"}, {len(l.NetDevices) > 0, "netDevices"},
-		{l.MemoryPolicy != nil, "memoryPolicy"},
-	} {
-		if f.set {
-			return fmt.Errorf("linux.%s: is not supported yet: leave it out", f.name)
-		}
+	if err := checkNetDevices(l.NetDevices, m); err != nil {
+		return err
+	}
+	if err := checkRdt(l.IntelRdt); err != nil {
+		return err
 	}
 	if m.joins(namespaces.Mount) {
 		return checkJoinedMount(spec)
@@ -50,7 +43,7 @@ func checkStrings(spec *specs.Spec) error {
 	lists := map[string][]string{
 		"hostname": {spec.Hostname}, "domainname": {spec.Domainname}, "root.path": {spec.Root.Path},
 		"linux.maskedPaths": l.MaskedPaths, "linux.readonlyPaths": l.ReadonlyPaths,
-		"linux.cgroupsPath": {l.CgroupsPath},
+		"linux.cgroupsPath": {l.CgroupsPath}, "linux.mountLabel": {l.MountLabel},
 	}
 	for _, d := range l.Devices {
 		lists["linux.devices"] = append(lists["linux.devices"], d.Path)

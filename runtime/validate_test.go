@@ -16,22 +16,61 @@ import (
 func TestRefusals(t *testing.T) {
 	ids := []specs.LinuxIDMapping{{Size: 1}}
 	for text, change := range map[string]func(s *specs.Spec){
-		"process: is missing":                   func(s *specs.Spec) { s.Process = nil },
-		"process.args: is empty":                func(s *specs.Spec) { s.Process.Args = nil },
-		"process.cwd \"x\": give an absolute":   func(s *specs.Spec) { s.Process.Cwd = "x" },
-		"process.cwd \"\": give an absolute":    func(s *specs.Spec) { s.Process.Cwd = "" },
-		"process: \"/\\x00\" contains a NUL":    func(s *specs.Spec) { s.Process.Cwd = "/\x00" },
-		"process: \"a\\x00b\" contains a NUL":   func(s *specs.Spec) { s.Process.Args = []string{"x", "a\x00b"} },
-		"process: \"A=\\x00\" contains a NUL":   func(s *specs.Spec) { s.Process.Env = []string{"A=\x00"} },
-		"process.env[1] \"A\": give NAME=value": func(s *specs.Spec) { s.Process.Env = []string{"B=1", "A"} },
-		"process.env[0] \"=x\": give NAME":      func(s *specs.Spec) { s.Process.Env = []string{"=x"} },
-		"process.apparmorProfile":               func(s *specs.Spec) { s.Process.ApparmorProfile = "x" },
-		"process.selinuxLabel":                  func(s *specs.Spec) { s.Process.SelinuxLabel = "x" },
-		"process.scheduler":                     func(s *specs.Spec) { s.Process.Scheduler = &specs.Scheduler{} },
-		"process.ioPriority":                    func(s *specs.Spec) { s.Process.IOPriority = &specs.LinuxIOPriority{} },
-		"process.execCPUAffinity":               func(s *specs.Spec) { s.Process.ExecCPUAffinity = &specs.CPUAffinity{} },
-		"process.capabilities.bounding[0] \"CAP_FLY\": there is no such": func(s *specs.Spec) {
-			s.Process.Capabilities = &specs.LinuxCapabilities{Bounding: []string{"CAP_FLY"}}
+		"process: is missing":                             func(s *specs.Spec) { s.Process = nil },
+		"process.args: is empty":                          func(s *specs.Spec) { s.Process.Args = nil },
+		"process.cwd \"x\": give an absolute":             func(s *specs.Spec) { s.Process.Cwd = "x" },
+		"process.cwd \"\": give an absolute":              func(s *specs.Spec) { s.Process.Cwd = "" },
+		"process: \"/\\x00\" contains a NUL":              func(s *specs.Spec) { s.Process.Cwd = "/\x00" },
+		"process: \"a\\x00b\" contains a NUL":             func(s *specs.Spec) { s.Process.Args = []string{"x", "a\x00b"} },
+		"process: \"A=\\x00\" contains a NUL":             func(s *specs.Spec) { s.Process.Env = []string{"A=\x00"} },
+		"process.env[1] \"A\": give NAME=value":           func(s *specs.Spec) { s.Process.Env = []string{"B=1", "A"} },
+		"process.env[0] \"=x\": give NAME":                func(s *specs.Spec) { s.Process.Env = []string{"=x"} },
+		"process.scheduler.policy \"\": give SCHED_OTHER": func(s *specs.Spec) { s.Process.Scheduler = &specs.Scheduler{} },
+		"process.scheduler.nice 20: give": func(s *specs.Spec) {
+			s.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedOther, Nice: 20}
+		},
+		"process.scheduler.priority 0: give a number from 1": func(s *specs.Spec) { s.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedRR} },
+		"process.scheduler.priority 5: is for": func(s *specs.Spec) {
+			s.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedBatch, Priority: 5}
+		},
+		"process.scheduler: runtime, deadline and period": func(s *specs.Spec) {
+			s.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedIdle, Runtime: 5}
+		},
+		"process.scheduler.flags[0] \"X\": there is no": func(s *specs.Spec) {
+			s.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedOther, Flags: []specs.LinuxSchedulerFlag{"X"}}
+		},
+		"process.ioPriority.class \"\": give": func(s *specs.Spec) { s.Process.IOPriority = &specs.LinuxIOPriority{} },
+		"process.ioPriority.priority 8: give": func(s *specs.Spec) {
+			s.Process.IOPriority = &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_BE, Priority: 8}
+		},
+		"process.execCPUAffinity.final \"2-1\": give": func(s *specs.Spec) { s.Process.ExecCPUAffinity = &specs.CPUAffinity{Final: "2-1"} },
+		"process.execCPUAffinity.initial \"x\": give": func(s *specs.Spec) { s.Process.ExecCPUAffinity = &specs.CPUAffinity{Initial: "x"} },
+		"linux.personality.domain \"\": give":         func(s *specs.Spec) { s.Linux.Personality = &specs.LinuxPersonality{} },
+		"linux.personality.flags: the": func(s *specs.Spec) {
+			s.Linux.Personality = &specs.LinuxPersonality{Flags: []specs.LinuxPersonalityFlag{"X"}}
+		},
+		"linux.memoryPolicy.mode \"\": there is no": func(s *specs.Spec) { s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{} },
+		"linux.memoryPolicy.nodes \"5000\": give": func(s *specs.Spec) {
+			s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "5000"}
+		},
+		"linux.netDevices \"eth0\": there is no network namespace": func(s *specs.Spec) {
+			without(s, "network")
+			s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {}}
+		},
+		"linux.netDevices \"eth0\": \"a/b\" is no name": func(s *specs.Spec) {
+			s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {Name: "a/b"}}
+		},
+		"linux.intelRdt.closID \"../x\": give the name": func(s *specs.Spec) {
+			s.Linux.IntelRdt = &specs.LinuxIntelRdt{ClosID: "../x"}
+		},
+		"linux.intelRdt.memBwSchema \"x\": has to begin": func(s *specs.Spec) {
+			s.Linux.IntelRdt = &specs.LinuxIntelRdt{MemBwSchema: "x"}
+		},
+		"linux.timeOffsets: there is no new time namespace": func(s *specs.Spec) {
+			s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"monotonic": {Secs: 1}}
+		},
+		"linux.timeOffsets \"realtime\": give monotonic": func(s *specs.Spec) {
+			s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"realtime": {Secs: 1}}
 		},
 		"process.capabilities.effective: CAP_KILL not in permitted": func(s *specs.Spec) {
 			s.Process.Capabilities = &specs.LinuxCapabilities{Effective: []string{"CAP_KILL"}}
@@ -55,8 +94,8 @@ func TestRefusals(t *testing.T) {
 		"hostname: \"a\\x00\" contains a NUL": func(s *specs.Spec) { s.Hostname = "a\x00" },
 		"hostname: there is no uts namespace": func(s *specs.Spec) { without(s, "uts") },
 		"there is no mount namespace":         func(s *specs.Spec) { s.Linux = nil },
-		"linux.namespaces[6].type \"time\": give one of": func(s *specs.Spec) {
-			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: "time"})
+		"linux.namespaces[6].type \"moon\": give one of": func(s *specs.Spec) {
+			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: "moon"})
 		},
 		"linux.namespaces[6].type \"pid\" is listed twice": func(s *specs.Spec) {
 			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: "pid"})
@@ -67,8 +106,6 @@ func TestRefusals(t *testing.T) {
 			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: "user"})
 		},
 		"linux.seccomp.defaultAction: is missing":              func(s *specs.Spec) { s.Linux.Seccomp = &specs.LinuxSeccomp{Syscalls: make([]specs.LinuxSyscall, 1)} },
-		"linux.mountLabel: is not supported":                   func(s *specs.Spec) { s.Linux.MountLabel = "x" },
-		"linux.personality: is not supported":                  func(s *specs.Spec) { s.Linux.Personality = &specs.LinuxPersonality{} },
 		"linux.maskedPaths: \"/\\x00\" contains":               func(s *specs.Spec) { s.Linux.MaskedPaths = []string{"/\x00"} },
 		"linux.readonlyPaths: \"/\\x00\" contains":             func(s *specs.Spec) { s.Linux.ReadonlyPaths = []string{"/\x00"} },
 		"linux.devices: \"/\\x00\" contains":                   func(s *specs.Spec) { s.Linux.Devices = []specs.LinuxDevice{{Path: "/\x00"}} },
@@ -174,10 +211,10 @@ func TestUnique(t *testing.T) {
 }
 
 func TestParseCapabilities(t *testing.T) {
-	caps, err := parseCapabilities(&specs.LinuxCapabilities{
-		Bounding: []string{"CAP_CHOWN", "cap_checkpoint_restore"}, Permitted: []string{"CAP_KILL", "CAP_KILL"}, Effective: []string{"CAP_KILL"},
+	caps, unknown, err := parseCapabilities(&specs.LinuxCapabilities{
+		Bounding: []string{"CAP_CHOWN", "cap_checkpoint_restore", "CAP_FLY"}, Permitted: []string{"CAP_KILL", "CAP_KILL"}, Effective: []string{"CAP_KILL"},
 	})
-	if err != nil || caps != (capabilities{bounding: 1<<40 | 1, permitted: 1 << 5, effective: 1 << 5}) {
+	if err != nil || !slices.Equal(unknown, []string{"CAP_FLY"}) || caps != (capabilities{bounding: 1<<40 | 1, permitted: 1 << 5, effective: 1 << 5}) {
 		t.Errorf("%+v, %v", caps, err)
 	}
 	for _, name := range []string{"CHOWN", "CAP_", "", "CAP_CHOWN "} {
