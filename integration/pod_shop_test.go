@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -71,20 +72,22 @@ func TestShopOutside(t *testing.T) {
 // there, on connections that were made before its end.
 func (s *shop) killReplica(load *load) {
 	s.t.Helper()
-	victim, other := s.web+"-0", s.web+"-1"
-	load.spread(victim, other)
-	before := load.connections(other)
+	victim, others := s.web+"-0", []string{s.web + "-1", s.web + "-2"}
+	load.spread(append(others, victim)...)
+	before := [][]int{load.connections(others[0]), load.connections(others[1])}
 	gone := s.kill(victim + ".web")
 	s.awaitReady(victim, 1)
 	load.sees(100)
-	for i, n := range load.connections(other) {
-		if before[i] != 0 && n != before[i] {
-			s.t.Errorf("client %d lost its connection to %s, which lives on", i, other)
+	for k, other := range others {
+		for i, n := range load.connections(other) {
+			if before[k][i] != 0 && n != before[k][i] {
+				s.t.Errorf("client %d lost its connection to %s, which lives on", i, other)
+			}
 		}
 	}
 	for i, list := range load.failures() {
 		for _, f := range list {
-			if f.replica == other || f.dialled.After(gone) {
+			if slices.Contains(others, f.replica) || f.dialled.After(gone) {
 				s.t.Errorf("client %d, where %s was killed: %v", i, victim, f)
 			}
 		}

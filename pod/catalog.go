@@ -27,6 +27,7 @@ type catalog struct {
 
 	mu       sync.Mutex
 	services map[string]*ServiceRecord
+	orphans  map[string]bool            // services whose owner has died, and that pods serve
 	pods     map[string]*catalogPod     // nil before they are looked at
 	labelled map[string]map[string]bool // names of pods by "key=value"
 }
@@ -72,7 +73,7 @@ func (s *Store) openCatalog(changed func(change)) (*catalog, error) {
 	if err := makePrivate(s.podsDir()); err != nil {
 		return nil, err
 	}
-	c := &catalog{store: s, changed: changed, done: make(chan struct{}), services: map[string]*ServiceRecord{}}
+	c := &catalog{store: s, changed: changed, done: make(chan struct{}), services: map[string]*ServiceRecord{}, orphans: map[string]bool{}}
 	var err error
 	if c.watcher, err = inotify.Watch(s.servicesDir()); err != nil {
 		return nil, err
@@ -192,9 +193,13 @@ func (c *catalog) readService(name string) bool {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		c.store.log().Warn("a service's state cannot be read", "service", name, "error", err)
 	}
+	if r == nil && c.orphaned(name) {
+		return true
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old := c.services[name]
+	delete(c.orphans, name)
 	switch {
 	case r == nil && old == nil:
 		return false

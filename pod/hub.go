@@ -36,6 +36,8 @@ type hub struct {
 	offered  bool           // the counters; guarded by mu
 	offering sync.WaitGroup // until traffic is there
 	traffic  *trafficServer // or nil
+
+	inherited map[string]*registration // services of processes that died, by name
 }
 
 // connectionOptions are those that a proxy has for all of its connections.
@@ -50,6 +52,7 @@ type hubService struct {
 	options ServiceOptions
 	ports   []*hubPort
 	failed  *hostFailure // or nil
+	tries   int          // to mend that
 }
 
 // hubPort is one of a service's ports.
@@ -79,7 +82,7 @@ func (s *Store) joinHub() (*hub, error) {
 	if h == nil {
 		h = &hub{
 			store: s, proxies: map[connectionOptions]*proxy.Proxy{}, services: map[string]*hubService{}, pods: map[string]*hubPod{},
-			spaces: map[string]*space{}, reaches: map[string]*reach{}, dns: &dns.Server{Domain: clusterDomain, Log: s.Log},
+			spaces: map[string]*space{}, reaches: map[string]*reach{}, inherited: map[string]*registration{}, dns: &dns.Server{Domain: clusterDomain, Log: s.Log},
 		}
 		h.living, h.end = context.WithCancel(context.Background())
 		// Nothing may change before what is there is known.
@@ -111,6 +114,9 @@ func (h *hub) leave() {
 	h.catalog.close()
 	h.mu.Lock()
 	h.closed = true
+	for name := range h.inherited {
+		h.letGo(name)
+	}
 	h.mu.Unlock()
 	h.offering.Wait()
 	h.traffic.close() // who asks may wait for mu
@@ -184,6 +190,7 @@ func (h *hub) update(what change) {
 }
 
 func (h *hub) updateService(name string) {
+	h.settleOwner(name)
 	r, have := h.catalog.service(name), h.services[name]
 	if have != nil && r != have.record {
 		if r != nil {
@@ -201,6 +208,7 @@ func (h *hub) updateService(name string) {
 			return
 		}
 	}
+	h.again(have)
 	for _, p := range have.ports {
 		list := h.endpoints(have, p.port)
 		p.pool.Set(list)

@@ -37,6 +37,7 @@ func (h *hub) amend(s *hubService, r *ServiceRecord) *hubService {
 	}
 	h.services[r.Service.Metadata.Name] = next
 	for _, sp := range h.spaces {
+		sp.endFlows(leaving)
 		sp.shut(s, leaving)
 		sp.openPorts(next, fresh)
 		if sp.host() {
@@ -63,6 +64,18 @@ func (h *hub) inherit(p, from *hubPort) {
 		if fronts := sp.fronts[from]; fronts != nil {
 			sp.fronts[p] = fronts
 			delete(sp.fronts, from)
+		}
+	}
+}
+
+// endFlows ends what comes by UDP to ports that leave: until then the address would
+// not be free for a port that follows.
+func (sp *space) endFlows(leaving []*hubPort) {
+	for _, p := range leaving {
+		for _, f := range sp.fronts[p] {
+			if p.udp() {
+				f.Close()
+			}
 		}
 	}
 }

@@ -68,11 +68,7 @@ func (sp *space) openPorts(s *hubService, ports []*hubPort) {
 		return // its programs listen there themselves
 	}
 	for _, p := range ports {
-		err := sp.listen(netip.AddrPortFrom(ip, uint16(p.port.Port)), p)
-		if err == nil {
-			err = sp.lead(p)
-		}
-		if err != nil {
+		if err := sp.listenFor(p, netip.AddrPortFrom(ip, uint16(p.port.Port)), true); err != nil {
 			sp.hub.store.log().Error("a service cannot be reached from a network namespace", "service", s.record.Service.Metadata.Name, "port", p.port.Port, "error", err)
 		}
 	}

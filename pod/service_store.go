@@ -21,7 +21,7 @@ var (
 )
 
 // ServiceRecord is a service that was found in a store. It is there for as long
-// as the process that registered it lives.
+// as the process that registered it lives, or another one that took it over.
 type ServiceRecord struct {
 	// Service has the addresses and node ports that were chosen filled in.
 	Service *Service `json:"service"`
@@ -32,8 +32,8 @@ type ServiceRecord struct {
 	Changed time.Time `json:"changed,omitzero"`
 	// Group is what the service belongs to: that of the pods it came with.
 	Group string `json:"group,omitempty"`
-	// PID is the process that registered the service and listens for it on
-	// the host.
+	// PID is the process that registered the service, or has taken it over,
+	// and listens for it on the host.
 	PID int `json:"pid"`
 }
 
@@ -164,6 +164,7 @@ func (s *Store) register(services []*Service, endpoints []*Endpoints, group stri
 		r.records = append(r.records, &ServiceRecord{Service: chosen, Endpoints: endpointsOf(svc, endpoints), Created: time.Now().UTC(), PID: os.Getpid(), Group: group})
 	}
 	for _, record := range r.records {
+		s.sweepService(s.servicePlace(record.Service.Metadata.Name), true)
 		if err := r.add(record); err != nil {
 			return nil, err
 		}
@@ -238,11 +239,36 @@ func (s *Store) clearServices() error {
 func (s *Store) sweepServices() {
 	entries, _ := os.ReadDir(s.servicesDir())
 	for _, e := range entries {
-		p := place{state: filepath.Join(s.servicesDir(), e.Name())}
-		if running, err := p.supervised(); err == nil && !running {
-			os.RemoveAll(p.state)
-		}
+		s.sweepService(place{state: filepath.Join(s.servicesDir(), e.Name())}, false)
 	}
+}
+
+// sweepService removes a service that has no owner. Unless all is to go one stays
+// that pods serve: another process is about to take it over.
+func (s *Store) sweepService(p place, all bool) {
+	if running, err := p.supervised(); err != nil || running {
+		return
+	}
+	lock, err := p.lock() // who takes it over looks whether it is the same still
+	if err != nil {
+		return
+	}
+	defer lock.Close()
+	if all || !s.serves(p) {
+		os.RemoveAll(p.state)
+	}
+}
+
+// serves tells whether a running pod is one of a service's.
+func (s *Store) serves(p place) bool {
+	var r ServiceRecord
+	if readJSON(p.serviceFile(), &r) != nil || r.Service == nil {
+		return false
+	}
+	list, err := s.List()
+	return err != nil || slices.ContainsFunc(list, func(pod *Record) bool {
+		return r.Service.Selects(pod.Pod) && !pod.Status.finished() && pod.Status.DeletionTimestamp == nil && len(pod.Pod.Spec.Containers) > 0
+	})
 }
 
 // add registers one service: its directory appears with all that belongs into

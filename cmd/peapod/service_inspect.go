@@ -19,7 +19,8 @@ func (p *peapod) serviceInspectCommand() *cli.Command {
 		ArgsUsage: "SERVICE...",
 		Description: `An endpoint is ready, not ready, with the reason, or ending; receives tells
 whether new connections are led there. The owner is the process that listens for
-the service on the host; the service goes with it.
+the service on the host. When it dies another one that has a pod of the service
+takes that over, and where there is none the service goes.
 
 Example: peapod service inspect -o text web`,
 		Flags: []cli.Flag{
