@@ -38,7 +38,7 @@ func (a *affinity) get(client netip.Addr, s *search) *member {
 	switch {
 	case m == nil, m.draining.Load(), s.tried.has(m):
 		return nil
-	case !s.anyway && !m.ready(&s.at):
+	case m.down.Load(), !s.anyway && !m.ready(&s.at):
 		return nil
 	case m.full():
 		// It has one connection elsewhere, and comes back.

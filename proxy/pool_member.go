@@ -36,15 +36,24 @@ type member struct {
 	failing atomic.Bool  // has failed since it last connected
 	noPort  atomic.Int64 // until when none is thought free for it, on the loops' clock
 
-	total, failures atomic.Uint64
-	in, out         atomic.Int64
-	latency         atomic.Pointer[Histogram] // nil before the first connection
+	down     atomic.Bool  // by checks
+	checking atomic.Bool  // one is under way
+	checkAt  atomic.Int64 // when the next one is due; 0: at once
+
+	total, failures      atomic.Uint64
+	checks, checksFailed atomic.Uint64
+	in, out              atomic.Int64
+	latency              atomic.Pointer[Histogram] // nil before the first connection
 
 	mu      sync.Mutex
 	fails   int           // in a row
 	backoff time.Duration // of the last time that it was set aside
 	back    int64         // when that was over
 	probing bool
+
+	checked    bool  // at least once
+	streak     int   // of checks whose result is not what the member counts as
+	checkError error // of the last one
 }
 
 // memberConfig is what a Set can change of a member.
@@ -111,9 +120,12 @@ func (m *member) release() {
 	m.pool.capacity()
 }
 
-// ready reports whether the member may be chosen: it is not set aside, or for
-// long enough to be probed.
+// ready reports whether the member may be chosen: it is not down, and not set
+// aside, or for long enough to be probed.
 func (m *member) ready(at *instant) bool {
+	if m.down.Load() {
+		return false
+	}
 	aside := m.aside.Load()
 	return aside == 0 || aside <= at.now()
 }

@@ -91,7 +91,7 @@ func (s *search) take(m *member) bool {
 
 // fits reports whether the client may have the member.
 func (s *search) fits(m *member) bool {
-	return !s.tried.has(m) && !m.full() && (s.anyway || m.ready(&s.at))
+	return !s.tried.has(m) && !m.full() && !m.down.Load() && (s.anyway || m.ready(&s.at))
 }
 
 func (s *search) find() (*member, error) {
@@ -118,7 +118,7 @@ func (s *search) find() (*member, error) {
 func (s *search) obstacles() (full, aside bool) {
 	for _, m := range s.view.members {
 		switch {
-		case s.tried.has(m):
+		case s.tried.has(m), m.down.Load():
 		case m.ready(&s.at):
 			full = true // or was, a moment ago
 		default:

@@ -12,10 +12,12 @@ const (
 	EndpointAside
 	// EndpointDraining has left the pool and still has connections.
 	EndpointDraining
+	// EndpointDown gets none: checks find that it takes none.
+	EndpointDown
 )
 
 func (s EndpointState) String() string {
-	return [...]string{"ready", "set aside", "draining"}[s]
+	return [...]string{"ready", "set aside", "draining", "down"}[s]
 }
 
 // EndpointStats are an endpoint's counters since it entered the pool.
@@ -26,6 +28,10 @@ type EndpointStats struct {
 	Active int    // connections, those that are being made included
 	Total  uint64 // times that it was chosen
 	Failed uint64 // of these, connections that could not be made
+	// Checks are those that were made, ChecksFailed the ones of these that
+	// failed, and CheckError says why the last one did; nil: it did not.
+	Checks, ChecksFailed uint64
+	CheckError           error
 	// In and Out are bytes to and from the endpoint: of UDP at once, of TCP
 	// when a connection ends, or at Proxy.Settle.
 	In, Out int64
@@ -65,10 +71,18 @@ func (m *member) stats() EndpointStats {
 		In:      m.in.Load(),
 		Out:     m.out.Load(),
 		Latency: m.latency.Load(),
+
+		Checks:       m.checks.Load(),
+		ChecksFailed: m.checksFailed.Load(),
 	}
+	m.mu.Lock()
+	s.CheckError = m.checkError
+	m.mu.Unlock()
 	switch {
 	case m.draining.Load():
 		s.State = EndpointDraining
+	case m.down.Load():
+		s.State = EndpointDown
 	case m.aside.Load() != 0:
 		s.State = EndpointAside
 	}

@@ -145,7 +145,7 @@ func (p *Pool) heir(m *member) *waiter {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	limit := m.config.Load().limit
-	if m.draining.Load() || m.aside.Load() != 0 || limit > 0 && m.active.Load() > limit {
+	if m.draining.Load() || m.down.Load() || m.aside.Load() != 0 || limit > 0 && m.active.Load() > limit {
 		return nil
 	}
 	for w := p.queue.first; w != nil; w = w.next {

@@ -31,7 +31,9 @@ With --config a JSON or YAML file says all of it, for any number of services:
       - {address: "127.0.0.1:80", netns: /run/netns/b, maxConns: 100}
       affinity: 3h          # and more, as the options: balance, slowStart,
       idleTimeout: 1h       # queue, queueTimeout, connectTimeout, connectRetry,
-      maxConns: 1000        # proxyProtocolIn, proxyProtocolOut; and
+      maxConns: 1000        # proxyProtocolIn, proxyProtocolOut, transparent,
+      check: tcp            # checkInterval, checkTimeout, rise, fall,
+      ejectAfter: 3         # ejectTime, maxEjectTime; and
       drainTimeout: 1m      # for backends that left the file
     metrics: 127.0.0.1:9100
     gracePeriod: 1m

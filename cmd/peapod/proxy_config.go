@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/peapod/peapod/internal/strict"
 )
@@ -33,6 +34,16 @@ type proxyService struct {
 	QueueTimeout duration `json:"queueTimeout"`
 	DrainTimeout duration `json:"drainTimeout"`
 
+	EjectAfter   *int     `json:"ejectAfter"` // 0: never
+	EjectTime    duration `json:"ejectTime"`
+	MaxEjectTime duration `json:"maxEjectTime"`
+
+	Check         check    `json:"check"`
+	CheckInterval duration `json:"checkInterval"`
+	CheckTimeout  duration `json:"checkTimeout"`
+	Rise          *int     `json:"rise"`
+	Fall          *int     `json:"fall"`
+
 	ConnectTimeout duration `json:"connectTimeout"`
 	ConnectRetry   duration `json:"connectRetry"`
 	IdleTimeout    duration `json:"idleTimeout"`
@@ -40,6 +51,7 @@ type proxyService struct {
 
 	ProxyProtocolIn  bool `json:"proxyProtocolIn"`
 	ProxyProtocolOut *int `json:"proxyProtocolOut"` // the version
+	Transparent      bool `json:"transparent"`
 }
 
 // proxyBackend is one place that connections go to.
@@ -158,6 +170,7 @@ func (c *proxyConfig) checkBackends(s *proxyService, at string, fail func(field,
 	if s.Queue < 0 {
 		fail(at+".queue", "%d is negative", s.Queue)
 	}
+	checkHealth(s, at, fail)
 	seen := map[string]bool{}
 	for i := range s.Backends {
 		b, at := &s.Backends[i], fmt.Sprintf("%s.backends[%d]", at, i)
@@ -176,6 +189,38 @@ func (c *proxyConfig) checkBackends(s *proxyService, at string, fail func(field,
 		}
 		if b.MaxConns < 0 {
 			fail(at+".maxConns", "%d is negative", b.MaxConns)
+		}
+	}
+}
+
+// checkHealth looks at what decides whether a backend is used.
+func checkHealth(s *proxyService, at string, fail func(field, format string, args ...any)) {
+	if v := s.EjectAfter; v != nil && *v < 0 {
+		fail(at+".ejectAfter", "%d is negative: give a number of failures, or 0 for never", *v)
+	}
+	if o := s.fixed().pool; o.MaxEjectTime > 0 && o.EjectTime > o.MaxEjectTime {
+		fail(at+".maxEjectTime", "%v is less than ejectTime, %v", o.MaxEjectTime, o.EjectTime)
+	}
+	for _, c := range []struct {
+		field string
+		value *int
+	}{{"rise", s.Rise}, {"fall", s.Fall}} {
+		if c.value != nil && *c.value < 1 {
+			fail(at+"."+c.field, "%d is not a number of checks from 1 on", *c.value)
+		}
+	}
+	if s.Check != "" {
+		if i, t := time.Duration(s.CheckInterval), time.Duration(s.CheckTimeout); t > 0 && i > 0 && t > i {
+			fail(at+".checkTimeout", "%v is more than checkInterval, %v", t, i)
+		}
+		return
+	}
+	for _, c := range []struct {
+		field string
+		given bool
+	}{{"checkInterval", s.CheckInterval > 0}, {"checkTimeout", s.CheckTimeout > 0}, {"rise", s.Rise != nil}, {"fall", s.Fall != nil}} {
+		if c.given {
+			fail(at+"."+c.field, "it is of checks, and there are none: give check tcp")
 		}
 	}
 }

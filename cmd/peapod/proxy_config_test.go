@@ -28,6 +28,15 @@ services:
   proxyProtocolIn: true
   proxyProtocolOut: 2
   maxConns: 7
+  ejectAfter: 0
+  ejectTime: 1s
+  maxEjectTime: 8s
+  check: tcp
+  checkInterval: 9s
+  checkTimeout: 4s
+  rise: 5
+  fall: 6
+  transparent: true
 - listen: ["127.0.0.1:0"]
   backends: [{address: "[fe80::1%eth0]:80"}]
 metrics: unix:/run/metrics
@@ -40,7 +49,9 @@ gracePeriod: 0s
 	web := c.Services[0]
 	want := fixedSettings{
 		pool: proxy.PoolOptions{Policy: proxy.SourceHash, Affinity: time.Hour, SlowStart: 2 * time.Second, Queue: 5,
-			QueueTimeout: 3 * time.Second, DrainTimeout: 4 * time.Second},
+			QueueTimeout: 3 * time.Second, DrainTimeout: 4 * time.Second,
+			EjectAfter: -1, EjectTime: time.Second, MaxEjectTime: 8 * time.Second},
+		check: "tcp", interval: duration(9 * time.Second), checkTimeout: duration(4 * time.Second), rise: 5, fall: 6,
 		connectTimeout: duration(90 * time.Second), connectRetry: duration(6 * time.Second), idleTimeout: duration(500 * time.Millisecond), maxConns: 7, proxyProtocolIn: true,
 	}
 	if got := web.fixed(); got != want {
@@ -78,10 +89,16 @@ func TestProxyConfigMistakes(t *testing.T) {
 		"services: [{listen: [':1'], queue: -1, balance: fair, backends: [{address: '1.2.3.4:1'}]}]": `f:1:49: services[0].balance: "fair" is not known: there are random, round-robin, source-hash`,
 		good + "  proxyProtocolOut: 3":                                                               "f:5:21: services[0].proxyProtocolOut: 3 is no version of the PROXY protocol: there are 1 and 2",
 		good + "  queue: -1":                                                                         "f:5:10: services[0].queue: -1 is negative",
-		good + "gracePeriod: 3":                                                                      "f:5:14: gracePeriod: found a number, expected a string",
-		good + "gracePeriod: soon":                                                                   `f:5:14: gracePeriod: "soon" is no duration: write it as 1m30s or 500ms`,
-		good + "  maxConns: -1":                                                                      "f:5:13: services[0].maxConns: -1 is negative",
-		good + "metrics: here":                                                                       `f:5:10: metrics: "here" is no address: write it as 127.0.0.1:80, [::1]:80 or :80`,
+		good + "  ejectAfter: -1":                                                                    "f:5:15: services[0].ejectAfter: -1 is negative: give a number of failures, or 0 for never",
+		good + "  ejectTime: 2s\n  maxEjectTime: 1s":                                                 "f:6:17: services[0].maxEjectTime: 1s is less than ejectTime, 2s",
+		good + "  check: http":                                                                       `f:5:10: services[0].check: "http" is not known: there is tcp`,
+		good + "  check: tcp\n  rise: 0":                                                             "f:6:9: services[0].rise: 0 is not a number of checks from 1 on",
+		good + "  check: tcp\n  checkInterval: 1s\n  checkTimeout: 2s":                               "f:7:17: services[0].checkTimeout: 2s is more than checkInterval, 1s",
+		good + "  fall: 3":         "f:5:9: services[0].fall: it is of checks, and there are none: give check tcp",
+		good + "gracePeriod: 3":    "f:5:14: gracePeriod: found a number, expected a string",
+		good + "gracePeriod: soon": `f:5:14: gracePeriod: "soon" is no duration: write it as 1m30s or 500ms`,
+		good + "  maxConns: -1":    "f:5:13: services[0].maxConns: -1 is negative",
+		good + "metrics: here":     `f:5:10: metrics: "here" is no address: write it as 127.0.0.1:80, [::1]:80 or :80`,
 	} {
 		if _, err := parseProxyConfig("f", []byte(text)); err == nil || err.Error() != want {
 			t.Errorf("%s\n got %v\nwant %s", text, err, want)

@@ -19,12 +19,21 @@ func proxyFlags() []cli.Flag {
 		{Kind: cli.String, Name: "slow-start", Usage: "give a backend that comes back its full share after `DURATION`"},
 		{Kind: cli.Int, Name: "queue", Usage: "have at most `N` clients wait where all backends are full", DefaultText: "0"},
 		{Kind: cli.String, Name: "queue-timeout", Usage: "turn them away after `DURATION`", DefaultText: "10s"},
+		{Kind: cli.String, Name: "check", Usage: "look whether backends take connections, by `KIND` tcp", DefaultText: "no checks"},
+		{Kind: cli.String, Name: "check-interval", Usage: "check each every `DURATION`", DefaultText: "2s"},
+		{Kind: cli.String, Name: "check-timeout", Usage: "give a check `DURATION`", DefaultText: "the interval"},
+		{Kind: cli.Int, Name: "rise", Usage: "a backend that is down is up after `N` good checks", DefaultText: "2"},
+		{Kind: cli.Int, Name: "fall", Usage: "one that is up is down after `N` failed checks", DefaultText: "3"},
+		{Kind: cli.Int, Name: "eject-after", Usage: "set a backend aside after `N` failures in a row; 0: never", DefaultText: "1"},
+		{Kind: cli.String, Name: "eject-time", Usage: "for `DURATION`, and twice as long each time in a row", DefaultText: "100ms"},
+		{Kind: cli.String, Name: "max-eject-time", Usage: "up to `DURATION`", DefaultText: "30s"},
 		{Kind: cli.String, Name: "connect-timeout", Usage: "give an attempt to connect `DURATION`", DefaultText: "10s"},
 		{Kind: cli.String, Name: "connect-retry", Usage: "try all backends again for `DURATION`", DefaultText: "each is tried once"},
 		{Kind: cli.String, Name: "idle-timeout", Usage: "cut connections on which nothing moves for `DURATION`", DefaultText: "never"},
 		{Kind: cli.Int, Name: "max-conns", Usage: "have at most `N` connections at a time; others wait", DefaultText: "no limit"},
 		{Name: "proxy-protocol-in", Usage: "clients are proxies, and begin with a PROXY protocol header"},
 		{Kind: cli.Int, Name: "proxy-protocol-out", Usage: "tell backends who the client is, by PROXY protocol `VERSION` 1 or 2"},
+		{Name: "transparent", Usage: "connect to backends from the clients' addresses"},
 		{Kind: cli.String, Name: "grace-period", Usage: "give connections `DURATION` to end after SIGTERM", DefaultText: "30s"},
 		{Kind: cli.String, Name: "metrics", Usage: "serve /metrics and /status over HTTP at `ADDR`, or unix:PATH"},
 		{Kind: cli.String, Name: "config", Usage: "read `FILE`, in place of the other options"},
@@ -45,9 +54,17 @@ func proxyOptions(c *cli.Context) (*proxyConfig, error) {
 		return readProxyConfig(c.String("config"))
 	}
 	service := proxyService{Netns: c.String("netns"), Queue: c.Int("queue"), MaxConns: c.Int("max-conns")}
-	service.ProxyProtocolIn = c.Bool("proxy-protocol-in")
-	if c.IsSet("proxy-protocol-out") {
-		service.ProxyProtocolOut = new(c.Int("proxy-protocol-out"))
+	service.ProxyProtocolIn, service.Transparent = c.Bool("proxy-protocol-in"), c.Bool("transparent")
+	for _, o := range []struct {
+		name string
+		into **int
+	}{
+		{"proxy-protocol-out", &service.ProxyProtocolOut}, {"eject-after", &service.EjectAfter},
+		{"rise", &service.Rise}, {"fall", &service.Fall},
+	} {
+		if c.IsSet(o.name) {
+			*o.into = new(c.Int(o.name))
+		}
 	}
 	config := new(proxyConfig)
 	if c.IsSet("grace-period") {
@@ -60,6 +77,8 @@ func proxyOptions(c *cli.Context) (*proxyConfig, error) {
 		{"balance", &service.Balance}, {"affinity", &service.Affinity}, {"slow-start", &service.SlowStart},
 		{"queue-timeout", &service.QueueTimeout}, {"connect-timeout", &service.ConnectTimeout},
 		{"connect-retry", &service.ConnectRetry}, {"idle-timeout", &service.IdleTimeout},
+		{"check", &service.Check}, {"check-interval", &service.CheckInterval}, {"check-timeout", &service.CheckTimeout},
+		{"eject-time", &service.EjectTime}, {"max-eject-time", &service.MaxEjectTime},
 		{"grace-period", config.GracePeriod}, {"metrics", &config.Metrics},
 	} {
 		if !c.IsSet(o.name) {

@@ -88,11 +88,15 @@ func (s *proxyServer) prepareService(next *preparation, config *proxyConfig, i i
 			return nil, config.errorf(field, "%w", err)
 		}
 	}
+	if err := checkTransparent(c, next.networks); err != nil {
+		return nil, config.errorf(at+".transparent", "%w", err)
+	}
 	service := &runningService{name: c.Name}
 	if had == nil {
 		service.target = newTarget(c, s.log)
 		service.target.set(c, next.networks) // before the first connection
-		next.made = append(next.made, func() { service.target.proxy.Close() })
+		next.made = append(next.made, service.target.end)
+		next.changes = append(next.changes, func() { service.target.startChecks(c.Name, s.log) })
 	} else {
 		service.target = had.target
 		if field := had.target.changed(c); field != "" {

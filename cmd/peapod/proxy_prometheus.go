@@ -41,7 +41,7 @@ func (s *proxyStatus) backends(p *prometheus) {
 
 	p.head("backend_state", "gauge", "1 for the state that the backend is in.")
 	s.eachBackend(func(labels string, b *backendStatus) {
-		for _, state := range []proxy.EndpointState{proxy.EndpointReady, proxy.EndpointAside, proxy.EndpointDraining} {
+		for _, state := range []proxy.EndpointState{proxy.EndpointReady, proxy.EndpointAside, proxy.EndpointDraining, proxy.EndpointDown} {
 			is := 0
 			if b.State == state.String() {
 				is = 1
@@ -49,6 +49,16 @@ func (s *proxyStatus) backends(p *prometheus) {
 			p.sample("backend_state", labels+",state="+label(state.String()), is)
 		}
 	})
+	checks := func(name, help string, value func(*checkStatus) uint64) {
+		p.head(name, "counter", help)
+		s.eachBackend(func(labels string, b *backendStatus) {
+			if b.Check != nil {
+				p.sample(name, labels, value(b.Check))
+			}
+		})
+	}
+	checks("backend_checks_total", "Checks that were made.", func(c *checkStatus) uint64 { return c.Made })
+	checks("backend_checks_failed_total", "Of these, failed ones.", func(c *checkStatus) uint64 { return c.Failed })
 	p.head("backend_connect_seconds", "histogram", "How long it took to connect.")
 	s.eachBackend(func(labels string, b *backendStatus) {
 		if b.latency != nil {

@@ -101,7 +101,10 @@ func (s *proxyServer) retire(old, next []*runningService, grace time.Duration) *
 	}
 	for _, service := range old {
 		if !stays[service.target] {
-			drain(service.name, service.target.proxy.Shutdown, func() { s.forget(service.target) })
+			drain(service.name, service.target.proxy.Shutdown, func() {
+				service.target.end()
+				s.forget(service.target)
+			})
 			continue
 		}
 		for _, f := range service.fronts {
@@ -174,7 +177,7 @@ func (s *proxyServer) listening() (list []listeningAt) {
 // close ends all that is left.
 func (s *proxyServer) close() {
 	for _, t := range s.all() {
-		t.proxy.Close()
+		t.end()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

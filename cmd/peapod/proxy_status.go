@@ -42,8 +42,16 @@ type backendStatus struct {
 	Failed  uint64        `json:"failed"` // connections that could not be made
 	Bytes   byteStatus    `json:"bytes"`
 	Connect latencyStatus `json:"connectMicroseconds"`
+	Check   *checkStatus  `json:"check,omitempty"`
 
 	latency *proxy.Histogram
+}
+
+// checkStatus is of checks that were made.
+type checkStatus struct {
+	Made   uint64 `json:"made"`
+	Failed uint64 `json:"failed"`
+	Error  string `json:"error,omitempty"` // of the last one
 }
 
 // latencyStatus is how long it took to connect.
@@ -81,6 +89,12 @@ func (r *runningService) status() serviceStatus {
 		if h := e.Latency; h != nil {
 			micro := func(q float64) int64 { return int64(h.Quantile(q) / time.Microsecond) }
 			b.Connect = latencyStatus{h.Count(), micro(0.5), micro(0.99), micro(1)}
+		}
+		if r.target.fixed.check != "" {
+			b.Check = &checkStatus{Made: e.Checks, Failed: e.ChecksFailed}
+			if e.CheckError != nil {
+				b.Check.Error = e.CheckError.Error()
+			}
 		}
 		status.Backends = append(status.Backends, b)
 	}

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/peapod/peapod/proxy"
@@ -14,6 +16,8 @@ type target struct {
 	pool  *proxy.Pool
 	proxy *proxy.Proxy
 	fixed fixedSettings
+
+	stopChecks func()
 }
 
 // fixedSettings are those that stay for as long as a service runs.
@@ -22,9 +26,16 @@ type fixedSettings struct {
 	connectTimeout, connectRetry, idleTimeout duration
 	maxConns                                  int
 	proxyProtocolIn                           bool
+	check                                     check
+	interval, checkTimeout                    duration
+	rise, fall                                int
 }
 
 func (c *proxyService) fixed() fixedSettings {
+	ejectAfter := number(c.EjectAfter)
+	if c.EjectAfter != nil && *c.EjectAfter == 0 {
+		ejectAfter = -1
+	}
 	return fixedSettings{
 		pool: proxy.PoolOptions{
 			Policy:       proxy.Policy(c.Balance),
@@ -33,6 +44,9 @@ func (c *proxyService) fixed() fixedSettings {
 			Queue:        c.Queue,
 			QueueTimeout: time.Duration(c.QueueTimeout),
 			DrainTimeout: time.Duration(c.DrainTimeout),
+			EjectAfter:   ejectAfter,
+			EjectTime:    time.Duration(c.EjectTime),
+			MaxEjectTime: time.Duration(c.MaxEjectTime),
 		},
 		connectTimeout: c.ConnectTimeout,
 		connectRetry:   c.ConnectRetry,
@@ -40,7 +54,21 @@ func (c *proxyService) fixed() fixedSettings {
 		maxConns:       c.MaxConns,
 
 		proxyProtocolIn: c.ProxyProtocolIn,
+
+		check:        c.Check,
+		interval:     c.CheckInterval,
+		checkTimeout: c.CheckTimeout,
+		rise:         number(c.Rise),
+		fall:         number(c.Fall),
 	}
+}
+
+// number is 0 for what is not given.
+func number(n *int) int {
+	if n == nil {
+		return 0
+	}
+	return *n
 }
 
 func newTarget(c *proxyService, log *slog.Logger) *target {
@@ -58,6 +86,33 @@ func newTarget(c *proxyService, log *slog.Logger) *target {
 			Log:          log,
 		},
 	}
+}
+
+// startChecks begins to look after the backends, if that is asked for.
+func (t *target) startChecks(name string, log *slog.Logger) {
+	if t.fixed.check == "" {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	t.stopChecks = func() { cancel(); done.Wait() }
+	done.Go(func() {
+		t.pool.Watch(ctx, proxy.Check{
+			Interval: time.Duration(t.fixed.interval),
+			Timeout:  time.Duration(t.fixed.checkTimeout),
+			Rise:     t.fixed.rise,
+			Fall:     t.fixed.fall,
+			Log:      log.With("service", name),
+		})
+	})
+}
+
+// end ends what is left of it.
+func (t *target) end() {
+	if t.stopChecks != nil {
+		t.stopChecks()
+	}
+	t.proxy.Close()
 }
 
 // changed is the first field of the settings that the target was not made with,
@@ -79,6 +134,14 @@ func (t *target) changed(c *proxyService) string {
 		{"idleTimeout", is.idleTimeout == was.idleTimeout},
 		{"maxConns", is.maxConns == was.maxConns},
 		{"proxyProtocolIn", is.proxyProtocolIn == was.proxyProtocolIn},
+		{"ejectAfter", is.pool.EjectAfter == was.pool.EjectAfter},
+		{"ejectTime", is.pool.EjectTime == was.pool.EjectTime},
+		{"maxEjectTime", is.pool.MaxEjectTime == was.pool.MaxEjectTime},
+		{"check", is.check == was.check},
+		{"checkInterval", is.interval == was.interval},
+		{"checkTimeout", is.checkTimeout == was.checkTimeout},
+		{"rise", is.rise == was.rise},
+		{"fall", is.fall == was.fall},
 	} {
 		if !f.same {
 			return f.field
@@ -92,7 +155,7 @@ func (t *target) set(c *proxyService, networks map[string]*network) {
 	list := make([]proxy.Endpoint, len(c.Backends))
 	for i := range c.Backends {
 		b := &c.Backends[i]
-		e := proxy.Endpoint{ID: b.id(), Addr: netip.MustParseAddrPort(string(b.Address)), MaxConns: b.MaxConns}
+		e := proxy.Endpoint{ID: b.id(), Addr: netip.MustParseAddrPort(string(b.Address)), MaxConns: b.MaxConns, Transparent: c.Transparent}
 		if b.Weight != nil {
 			e.Weight = *b.Weight
 		}

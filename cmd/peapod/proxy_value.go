@@ -23,6 +23,8 @@ type (
 	listenAddress string
 	// backendAddress is IP:PORT.
 	backendAddress string
+	// check is tcp, or "" for none.
+	check string
 	// metricsAddress is IP:PORT, :PORT, unix:PATH, or "" for none.
 	metricsAddress string
 )
@@ -48,6 +50,9 @@ func (a *backendAddress) UnmarshalNode(n *strict.Node) error { return textual(n,
 func (a *metricsAddress) UnmarshalNode(n *strict.Node) error { return textual(n, a) }
 
 // UnmarshalNode implements strict.Unmarshaler.
+func (c *check) UnmarshalNode(n *strict.Node) error { return textual(n, c) }
+
+// UnmarshalNode implements strict.Unmarshaler.
 func (p *policy) UnmarshalNode(n *strict.Node) error { return textual(n, p) }
 
 // policies are their names in settings.
@@ -61,6 +66,14 @@ func (p *policy) parse(s string) error {
 		}
 	}
 	return fmt.Errorf("%q is not known: there are %s", s, strings.Join(policies[:], ", "))
+}
+
+func (c *check) parse(s string) error {
+	if s != "tcp" {
+		return fmt.Errorf("%q is not known: there is tcp", s)
+	}
+	*c = check(s)
+	return nil
 }
 
 func (d *duration) parse(s string) error {
@@ -85,6 +98,13 @@ func (a *listenAddress) parse(s string) error {
 
 // any reports whether the kernel is to choose the port.
 func (a listenAddress) any() bool { return strings.HasSuffix(string(a), ":0") }
+
+// beyondLoopback reports whether clients on other machines may reach it.
+func (a listenAddress) beyondLoopback() bool {
+	host, _, _ := net.SplitHostPort(string(a))
+	ip, err := netip.ParseAddr(host)
+	return err != nil || !ip.IsLoopback()
+}
 
 func (a *backendAddress) parse(s string) error {
 	if err := checkAddress(s, false); err != nil {
