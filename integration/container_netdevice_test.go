@@ -2,11 +2,13 @@ package integration
 
 import (
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/opencontainers/runtime-spec/specs-go/features"
 )
 
 // A device of the host is the container's, with its hardware address, MTU and
@@ -22,7 +24,7 @@ func TestNetDevices(t *testing.T) {
 	}
 	for _, name := range []string{"pptest0", "pptest1"} {
 		exec.Command("ip", "link", "del", name).Run()
-		ip("link", "add", name, "address", "02:00:00:00:00:17", "mtu", "1234", "type", "veth", "peer", "name", name+"p")
+		ip("link", "add", name, "address", "02:00:00:00:00:17", "mtu", "1434", "type", "veth", "peer", "name", name+"p")
 		t.Cleanup(func() { exec.Command("ip", "link", "del", name).Run() })
 	}
 	ip("addr", "add", "10.77.0.1/24", "dev", "pptest0")
@@ -35,7 +37,7 @@ func TestNetDevices(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v: %s", err, look)
 	}
-	for _, want := range []string{"02:00:00:00:00:17", "mtu 1234", "inet 10.77.0.1/24", "inet6 fd77::1/64", ",UP"} {
+	for _, want := range []string{"02:00:00:00:00:17", "mtu 1434", "inet 10.77.0.1/24", "inet6 fd77::1/64", ",UP"} {
 		if !strings.Contains(string(look), want) {
 			t.Errorf("no %q in %s", want, look)
 		}
@@ -55,4 +57,13 @@ func TestNetDevices(t *testing.T) {
 func TestIntelRdt(t *testing.T) {
 	r := peapod(t, "run", "-b", newBundle(t, func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{ClosID: "x"} }), newName(t))
 	r.wants(1, "linux.intelRdt", "resctrl")
+}
+
+// What engines ask for first.
+func TestFeaturesCommand(t *testing.T) {
+	f := decode[features.Features](t, peapod(t, "features").ok())
+	if f.OCIVersionMax != specs.Version || len(f.Hooks) != 6 || len(f.Linux.Namespaces) != 8 || len(f.Linux.Capabilities) != 41 ||
+		!slices.Contains(f.MountOptions, "rnosymfollow") || !*f.Linux.MountExtensions.IDMap.Enabled || !*f.Linux.Seccomp.Enabled {
+		t.Errorf("%+v", f)
+	}
 }

@@ -183,3 +183,21 @@ func (o *options) unlocks(locked uint64) string {
 func (o *options) has(key string) bool {
 	return slices.ContainsFunc(o.data, func(d [2]string) bool { return d[0] == key })
 }
+
+// MountOptions are the options of the specification, all of which are applied;
+// others are the file system's own. They are sorted.
+func MountOptions() []string {
+	list := []string{
+		"async", "bind", "defaults", "dirsync", "idmap", "iversion", "lazytime", "loud", "mand", "noiversion", "nolazytime", "nomand",
+		"private", "rbind", "remount", "ridmap", "rprivate", "rshared", "rslave", "runbindable", "shared", "silent", "slave", "sync",
+		"tmpcopyup", "unbindable",
+	}
+	for _, name := range []string{
+		"atime", "dev", "diratime", "exec", "noatime", "nodev", "nodiratime", "noexec", "norelatime", "nostrictatime", "nosuid",
+		"nosymfollow", "relatime", "ro", "rw", "strictatime", "suid", "symfollow",
+	} {
+		list = append(list, name, "r"+name)
+	}
+	slices.Sort(list)
+	return list
+}

@@ -78,6 +78,12 @@ func moveNetDevice(here, there *netlink.Conn, ns *os.File, name, as string) erro
 	if err != nil {
 		return err
 	}
+	// The kernel moves a device before it finds that its name is taken. A
+	// template such as eth%d it fills in itself.
+	taken := netlink.New(unix.RTM_GETLINK, 0, ifinfo(0, 0)).String(unix.IFLA_IFNAME, as)
+	if !strings.Contains(as, "%d") && there.Get(taken, func([]byte) {}) == nil {
+		return fmt.Errorf("move it into the container as %s: %w", as, unix.EEXIST)
+	}
 	// Its index may be another one there, and the kernel may choose its name.
 	before, err := linkIndexes(there)
 	if err != nil {

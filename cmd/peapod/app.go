@@ -86,11 +86,11 @@ Example: sudo peapod pod run examples/hello.json`,
 			category(containerCategory, p.runCommand(), p.createCommand(), p.startCommand(), p.execCommand(), p.killCommand(),
 				p.deleteCommand(), p.stateCommand(), p.listCommand(), p.psCommand(), p.specCommand(), p.planCommand()),
 			category(podCategory, p.podCommand(), p.serviceCommand()),
-			category(otherCategory, p.proxyCommand(), p.completionCommand()),
+			category(otherCategory, p.proxyCommand(), p.featuresCommand(), p.completionCommand()),
 		),
 		// runc's, and what people try.
 		Elsewhere: map[string]string{
-			"pause": "", "resume": "", "update": "", "events": "", "checkpoint": "", "restore": "", "features": "",
+			"pause": "", "resume": "", "update": "", "events": "", "checkpoint": "", "restore": "",
 			"version": "--version", "services": "service", "svc": "service", "stats": "service top",
 		},
 	}

@@ -32,7 +32,7 @@ func TestUnknownNames(t *testing.T) {
 		"help lsit":               `there is no command "lsit": did you mean list? (peapod --help lists them)`,
 		"help pod rn":             `there is no command "pod rn": did you mean run? (peapod pod --help lists them)`,
 		"pause ID":                `runc's "pause" is not supported yet (peapod --help lists what is)`,
-		"features":                `runc's "features" is not supported yet (peapod --help lists what is)`,
+		"features x":              `1 argument`,
 		"version":                 `there is no command "version": did you mean --version? (peapod --help lists them)`,
 		"pod list":                `there is no command "pod list": did you mean ps? (peapod pod --help lists them)`,
 		"pod delete x":            `there is no command "pod delete": did you mean rm? (peapod pod --help lists them)`,
