@@ -120,7 +120,7 @@ func TestExecProcess(t *testing.T) {
 	}
 	r := parseReport(t, out)
 	if r.UID != 1000 || r.GID != 1001 || !slices.Equal(r.Groups, []int{5}) || r.Cwd != "/made/for/exec" ||
-		!slices.Equal(r.Env, []string{"PATH=/bin", "X=2"}) || r.Status["NoNewPrivs"] != "1" || r.Status["CapBnd"] != "0000000000000020" {
+		!slices.Equal(r.Env, []string{"PATH=/bin", "X=2", "HOME=/"}) || r.Status["NoNewPrivs"] != "1" || r.Status["CapBnd"] != "0000000000000020" {
 		t.Errorf("%+v", r)
 	}
 	if r.OOMScoreAdj != "77" {

@@ -22,7 +22,7 @@ func TestDefaults(t *testing.T) {
 	if r.Host != "box" || !slices.Equal(r.Interfaces, []string{"lo up|loopback|running"}) {
 		t.Errorf("host %q, interfaces %v", r.Host, r.Interfaces)
 	}
-	if !slices.Equal(r.Env, []string{"PATH=/bin"}) || !slices.Equal(r.Args, []string{"probe", "report"}) {
+	if !slices.Equal(r.Env, []string{"PATH=/bin", "HOME=/"}) || !slices.Equal(r.Args, []string{"probe", "report"}) {
 		t.Errorf("env %q, args %q", r.Env, r.Args)
 	}
 	const three = "0000000020000420" // AUDIT_WRITE, KILL, NET_BIND_SERVICE
@@ -145,7 +145,7 @@ func TestLimitTwice(t *testing.T) {
 func TestEnvironment(t *testing.T) {
 	s := newStage(t)
 	s.spec.Process.Env = []string{"A=1", "PATH=/nowhere", "B=2", "A=3", "PATH=/bin", "E="}
-	if r := s.report(); !slices.Equal(r.Env, []string{"B=2", "A=3", "PATH=/bin", "E="}) {
+	if r := s.report(); !slices.Equal(r.Env, []string{"B=2", "A=3", "PATH=/bin", "E=", "HOME=/"}) {
 		t.Errorf("env: %q", r.Env)
 	}
 }
