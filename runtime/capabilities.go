@@ -70,6 +70,12 @@ func (r *Runtime) tellIgnored(id *identity, name string) {
 	}
 }
 
+// KnownCapability tells whether there is a capability called name ("CAP_KILL").
+func KnownCapability(name string) bool {
+	_, ok := capBit(name)
+	return ok
+}
+
 func capBit(name string) (uint64, bool) {
 	short, ok := strings.CutPrefix(strings.ToUpper(name), "CAP_")
 	for i, n := range capNames {

@@ -131,6 +131,11 @@ func execProcess(c *cli.Context, own *specs.Process) (*specs.Process, error) {
 		return nil, err
 	}
 	process.User.AdditionalGids = append(process.User.AdditionalGids[:len(process.User.AdditionalGids):len(process.User.AdditionalGids)], groups...)
+	for _, name := range c.Strings("cap") {
+		if !runtime.KnownCapability(name) {
+			return nil, fmt.Errorf("--cap %q: there is no such capability (capabilities(7) has the names)", name)
+		}
+	}
 	process.Capabilities = withCapabilities(process.Capabilities, c.Strings("cap"))
 	return &process, nil
 }
