@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
@@ -104,4 +105,30 @@ func TestSeccompPod(t *testing.T) {
 	}
 	writeJSON(t, filepath.Join(filepath.Dir(path), "own.json"), map[string]any{"defaultAction": "deny"})
 	peapod(t, "pod", "run", path).wants(1, path+":1:", "own.json:1:", "defaultAction: there is no action")
+}
+
+// An agent that a profile names decides about calls, of run and of exec.
+func TestSeccompAgent(t *testing.T) {
+	agent := testkit.NewAgent(t)
+	id := newName(t)
+	bundle := newBundle(t, func(s *specs.Spec) {
+		s.Linux.Seccomp = &specs.LinuxSeccomp{
+			DefaultAction: specs.ActAllow, Syscalls: refusing(specs.ActNotify, "getpriority"), ListenerPath: agent.Path, ListenerMetadata: "mine",
+		}
+	}, "wait")
+	first := agent.Serve()
+	peapod(t, "run", "--detach", "--bundle", bundle, id).ok()
+	t.Cleanup(func() { peapod(t, "delete", "--force", id) })
+	second := agent.Serve()
+	if got := peapod(t, "exec", id, "probe", "syscall", fmt.Sprint(unix.SYS_GETPRIORITY)).ok(); got != "ENOTNAM" {
+		t.Errorf("exec: %q", got)
+	}
+	if s := (<-second).State; s.Metadata != "mine" || s.State.ID != id || s.State.Status != specs.StateRunning {
+		t.Errorf("the agent got %+v", s)
+	}
+	pid := stateOf(t, id).Pid
+	peapod(t, "kill", id, "KILL").ok()
+	if s := (<-first).State; s.Pid != pid || s.State.Bundle != bundle {
+		t.Errorf("the agent got %+v of process %d", s, pid)
+	}
 }

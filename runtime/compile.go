@@ -48,7 +48,7 @@ func (c *plan) program() (*program.Program, error) {
 		p.Sync(syncParent)
 	}
 
-	o := processOptions{parentDeath: c.options.KillWithParent, hooks: c.hooks}
+	o := processOptions{parentDeath: c.options.KillWithParent, hooks: c.hooks, answers: p.Report()}
 	var master, slave program.Value
 	if c.members.has(unix.CLONE_NEWNS) {
 		result, err := rootfs.Compile(p, c.rootfs, c.sources)
@@ -69,7 +69,7 @@ func (c *plan) program() (*program.Program, error) {
 	}
 	if c.gate != nil {
 		c.id.look(p)
-		c.gate.steps(p)
+		o.answers = c.gate.steps(p)
 	}
 	o.streams = streamsOf(c.options.Stdin, c.options.Stdout, c.options.Stderr)
 	c.id.steps(p, o)

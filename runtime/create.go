@@ -181,7 +181,8 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 	if err != nil {
 		return nil, err
 	}
-	s := &setup{proc: started, members: p.members, pid: started.Pid, ready: func(pid int) error { return c.started(p, pid) }}
+	s := &setup{proc: started, members: p.members, pid: started.Pid, ready: func(pid int) error { return c.started(p, pid) },
+		notify: func(pidfd, n, pid int) error { return p.id.filter.agent.hand(pidfd, n, c, pid, specs.StateCreating) }}
 	s.parent = func() error { return c.takeFromHost(p.spec.Linux, s.pid) }
 	s.hooks = func() error {
 		hooked = true

@@ -100,7 +100,8 @@ func (c *Container) exec(ctx context.Context, o *ExecOptions) (proc *Process, er
 	if err != nil {
 		return nil, err
 	}
-	s := &setup{proc: sp, members: m, pid: sp.Pid, ready: func(pid int) error { return writePidFile(o.PidFile, pid) }}
+	s := &setup{proc: sp, members: m, pid: sp.Pid, ready: func(pid int) error { return writePidFile(o.PidFile, pid) },
+		notify: func(pidfd, n, pid int) error { return id.filter.agent.hand(pidfd, n, c, pid, specs.StateRunning) }}
 	if err := s.run(ctx); err != nil {
 		s.abort()
 		removePidFile(o.PidFile, s.pid)
@@ -147,7 +148,7 @@ func execProgram(members []specs.LinuxNamespace, name string, id *identity, targ
 		set(p, id.settings())
 	}
 	p.Call(unix.SYS_UMASK, program.Octal(0)) // else the caller's would be on the working directory
-	po := processOptions{parentDeath: o.KillWithParent}
+	po := processOptions{parentDeath: o.KillWithParent, answers: p.Report()}
 	po.streams = streamsOf(o.Stdin, o.Stdout, o.Stderr)
 	if id.Terminal {
 		master, slave := openTerminal(p)

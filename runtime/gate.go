@@ -59,11 +59,12 @@ func (g *gate) close() {
 }
 
 // steps appends the waiting. The parent has written the state when it lets the
-// process go on.
-func (g *gate) steps(p *program.Program) {
+// process go on. What is returned is where the process reads from afterwards.
+func (g *gate) steps(p *program.Program) program.Value {
 	start, report := p.File(g.start, startFIFO), p.File(g.report, reportFIFO)
 	p.Sync(syncCreated)
 	p.Call(unix.SYS_DUP3, report, p.Report(), program.Sym(unix.O_CLOEXEC, "O_CLOEXEC")).For("report to", reportFIFO)
 	p.Call(unix.SYS_CLOSE, report)
 	p.Call(unix.SYS_READ, start, p.Bytes(make([]byte, 8), "&byte"), program.Int(1)).For("wait for", "the start")
+	return start
 }

@@ -110,6 +110,28 @@ type processOptions struct {
 	streams     [3]stream
 	terminal    *terminal // the process's, if it has one
 	hooks       *setupHooks
+	answers     program.Value // from where the answer about a seccomp listener comes
+}
+
+// keep moves the descriptors that are of use later behind those of the executed
+// program, and returns how many they are: the state for hooks comes first.
+func (o *processOptions) keep(p *program.Program, f *filter) (n uint64) {
+	first := p.Own().Address() + 1
+	hooked := o.hooks != nil && len(o.hooks.StartContainer) > 0
+	if hooked {
+		n = 1
+	}
+	if f != nil && f.agent != nil && o.answers.Address() != p.Report().Address() {
+		// Before the other one, which may take the number of this.
+		o.keepAnswers(p, first+n)
+		n++
+	}
+	if hooked {
+		// EINVAL: it is there already.
+		p.Call(unix.SYS_DUP3, p.File(o.hooks.created, "state for hooks"), program.Int(first), program.Sym(unix.O_CLOEXEC, "O_CLOEXEC")).
+			For("keep", "the state for hooks").Tolerate(unix.EINVAL)
+	}
+	return n
 }
 
 // steps appends what makes the process what its spec says, and the execve. The
@@ -121,14 +143,8 @@ func (id *identity) steps(p *program.Program, o processOptions) {
 	}
 	// The working directory must not be one of the set-up's descriptors
 	// (CVE-2024-21626), for instance of what lies below a masked path.
-	first := p.Own().Address() + 1
-	if o.hooks != nil && len(o.hooks.StartContainer) > 0 {
-		// EINVAL: it is there already.
-		p.Call(unix.SYS_DUP3, p.File(o.hooks.created, "state for hooks"), program.Int(first), program.Sym(unix.O_CLOEXEC, "O_CLOEXEC")).
-			For("keep", "the state for hooks").Tolerate(unix.EINVAL)
-		first++
-	}
-	p.Call(unix.SYS_CLOSE_RANGE, program.Int(first), program.Int(^uint32(0)), program.Int(0)).For("close", "the set-up's descriptors")
+	kept := o.keep(p, id.filter)
+	p.Call(unix.SYS_CLOSE_RANGE, program.Int(p.Own().Address()+1+kept), program.Int(^uint32(0)), program.Int(0)).For("close", "the set-up's descriptors")
 	id.adopt(p, o.streams)
 	entered := id.enterCwd(p)
 	groups := make([]byte, 0, 4*len(id.User.AdditionalGids))
@@ -171,7 +187,7 @@ func (id *identity) steps(p *program.Program, o processOptions) {
 		o.hooks.startContainer(p, program.Int(p.Own().Address()+1), func() { id.loadForHook(p) })
 	}
 	p.Executing()
-	id.load(p)
+	id.load(p, o.answers)
 	id.execve(p)
 }
 

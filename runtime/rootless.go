@@ -36,6 +36,9 @@ func (c *plan) checkRootless() error {
 			return fmt.Errorf("process.user.gid %d: %w: linux.gidMappings have no such group", u.GID, unix.EINVAL)
 		}
 	}
+	if f := c.id.filter; f != nil && f.agent != nil {
+		return fmt.Errorf("linux.seccomp: SCMP_ACT_NOTIFY is not supported for ordinary users yet: leave it out, or run it with sudo")
+	}
 	if groups := c.id.User.AdditionalGids; len(groups) > 0 && c.members.has(unix.CLONE_NEWUSER) && c.members.ids.OnlyOwn() {
 		return fmt.Errorf("process.user.additionalGids %v: %w: the kernel allows none where only one's own group is mapped: "+
 			"map a range of /etc/subgid, or leave them out", groups, unix.EPERM)

@@ -18,6 +18,7 @@ import (
 type filter struct {
 	*seccomp.Filter
 	profile *specs.LinuxSeccomp // nil where it was loaded from the state
+	agent   *agent              // nil where nobody is notified
 }
 
 // newFilter compiles a profile; nil is none.
@@ -28,10 +29,12 @@ func newFilter(s *specs.LinuxSeccomp) (*filter, error) {
 		return nil, fmt.Errorf("linux.seccomp.%w", err)
 	case f == nil:
 		return nil, nil
-	case f.Notifies():
-		return nil, fmt.Errorf("linux.seccomp: SCMP_ACT_NOTIFY is not supported yet: leave it out")
 	}
-	return &filter{f, s}, nil
+	made := &filter{Filter: f, profile: s}
+	if f.Notifies() {
+		made.agent, err = newAgent(s)
+	}
+	return made, err
 }
 
 // tellUnknown tells about system calls that only the profile knows. Profiles for
@@ -46,13 +49,14 @@ func (r *Runtime) tellUnknown(f *filter, id string) {
 type savedFilter struct {
 	Code  string `json:"code"` // instructions (struct sock_filter), in base64
 	Flags uint32 `json:"flags"`
+	Agent *agent `json:"agent,omitempty"`
 }
 
 func (f *filter) save() *savedFilter {
 	if f == nil {
 		return nil
 	}
-	return &savedFilter{base64.StdEncoding.EncodeToString(f.bytes()), f.Flags}
+	return &savedFilter{base64.StdEncoding.EncodeToString(f.bytes()), f.Flags, f.agent}
 }
 
 // load reads what save wrote.
@@ -70,7 +74,7 @@ func (s *savedFilter) load() (*filter, error) {
 		at := b[8*i:]
 		f.Code[i] = unix.SockFilter{Code: le.Uint16(at), Jt: at[2], Jf: at[3], K: le.Uint32(at[4:])}
 	}
-	return &filter{Filter: f}, nil
+	return &filter{Filter: f, agent: s.Agent}, nil
 }
 
 // bytes are the instructions as the kernel takes them.
@@ -100,7 +104,7 @@ func (id *identity) capsForFilter() capabilities {
 
 // load appends the loading of the filter, behind which only execve may follow: a
 // profile may forbid everything else.
-func (id *identity) load(p *program.Program) {
+func (id *identity) load(p *program.Program, answers program.Value) {
 	f := id.filter
 	if f == nil {
 		return
@@ -108,16 +112,26 @@ func (id *identity) load(p *program.Program) {
 	if !f.reports(p) {
 		id.findCommand(p)
 	}
-	load := f.loader(p)
-	failed, loaded := p.Label(), p.Label()
-	load().TolerateAll().Else(failed).Then(loaded)
-	p.Here(failed)
-	p.NotExecuting()
-	load() // fails once more, and is reported
-	p.Here(loaded)
+	if f.agent != nil {
+		id.listen(p, answers)
+	} else {
+		id.loadInto(p, nil)
+	}
 	if f.profile != nil {
 		p.Note(func(w io.Writer) error { return seccomp.Describe(w, f.profile, goruntime.GOARCH, "# ") })
 	}
+}
+
+// loadInto appends the call that loads the filter, and returns a listener where
+// somebody is notified.
+func (id *identity) loadInto(p *program.Program, listener *program.Var) {
+	load := id.filter.loader(p)
+	failed, loaded := p.Label(), p.Label()
+	load().TolerateAll().Else(failed).Then(loaded).Into(listener)
+	p.Here(failed)
+	p.NotExecuting()
+	load().Into(listener) // fails once more, and is reported
+	p.Here(loaded)
 }
 
 // loader returns what appends the step that loads the filter.

@@ -50,8 +50,9 @@ type setup struct {
 	child   *os.File        // its pidfd, where it is not the first one
 	ready   func(int) error // called with it before it may go on
 	told    bool
-	hooks   func() error // called at their synchronisation point
-	parent  func() error // called where the host's devices are wanted
+	hooks   func() error                         // called at their synchronisation point
+	parent  func() error                         // called where the host's devices are wanted
+	notify  func(pidfd, listener, pid int) error // takes a seccomp listener
 
 	mu        sync.Mutex // guards child and cancelled
 	cancelled bool
@@ -139,6 +140,11 @@ func (s *setup) answer(e program.Event) error {
 			return err
 		}
 		return s.proc.Continue()
+	case messageListener:
+		if err := s.notify(int(s.pidfd().Fd()), int(e.Value), s.pid); err != nil {
+			return err
+		}
+		return s.proc.Continue()
 	case syncCreated:
 		if err := s.tell(); err != nil {
 			return err
@@ -146,6 +152,14 @@ func (s *setup) answer(e program.Event) error {
 		return s.proc.Continue()
 	}
 	return nil
+}
+
+// pidfd is that of the process that stays.
+func (s *setup) pidfd() *os.File {
+	if s.child != nil {
+		return s.child
+	}
+	return s.proc.PidFD()
 }
 
 // open opens the process that was forked, which is our child.

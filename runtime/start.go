@@ -54,14 +54,67 @@ func (c *Container) start(ctx context.Context) error {
 	if _, err := begin.Write([]byte{0}); err != nil {
 		return err
 	}
-	return c.executed(ctx, report)
+	err = c.executed(ctx, report, begin)
+	var failed *agentError
+	if errors.As(err, &failed) {
+		c.killFirst() // it waits for what will not come
+	}
+	return err
+}
+
+// killFirst kills the container's process.
+func (c *Container) killFirst() {
+	if pidfd, err := openProcess(c.process); err == nil {
+		unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0)
+		unix.Close(pidfd)
+	}
+}
+
+// agentError is that a seccomp agent did not get its listener.
+type agentError struct{ error }
+
+func (e *agentError) Unwrap() error { return e.error }
+
+// messages reads what comes through the report FIFO to its end, and hands the
+// seccomp listener on that may be announced there; answers is written to then.
+func (c *Container) messages(report io.Reader, answers *os.File) (all []byte, err error) {
+	for {
+		message, value, err := program.ReadMessage(report)
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			return all, nil
+		}
+		if err != nil {
+			return all, err
+		}
+		all = append(all, message...)
+		if value == 0 || c.record.Seccomp == nil || c.record.Seccomp.Agent == nil {
+			continue
+		}
+		if err := c.handListener(int(value), answers); err != nil {
+			return all, &agentError{err}
+		}
+	}
+}
+
+// handListener hands the listener n of the container's process to its agent.
+func (c *Container) handListener(n int, answers *os.File) error {
+	pidfd, err := openProcess(c.process)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(pidfd)
+	if err := c.record.Seccomp.Agent.hand(pidfd, n, c, c.process.PID, specs.StateCreated); err != nil {
+		return err
+	}
+	_, err = answers.Write([]byte{0})
+	return err
 }
 
 // executed reads from the report FIFO whether the command was executed.
-func (c *Container) executed(ctx context.Context, report *os.File) error {
+func (c *Container) executed(ctx context.Context, report, answers *os.File) error {
 	stop := context.AfterFunc(ctx, func() { report.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
-	messages, err := io.ReadAll(report)
+	messages, err := c.messages(report, answers)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return context.Cause(ctx)
 	}

@@ -42,6 +42,8 @@ a5:
 	MOVQ	0(R9), R9
 call:
 	MOVQ	0(R12), AX
+	CMPQ	AX, $-1 // no call: see Spin
+	JEQ	spin
 	SYSCALL
 	CMPQ	AX, $0xfffffffffffff001
 	JCS	ok
@@ -74,6 +76,12 @@ branch:
 go:
 	MOVQ	BX, R12
 	JMP	step
+spin:
+	PAUSE
+	MOVQ	0(DI), AX
+	TESTQ	AX, AX
+	JEQ	spin
+	JMP	ok
 fail:
 	MOVQ	AX, 8(R13)
 	MOVQ	R12, 16(R13)

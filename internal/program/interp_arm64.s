@@ -36,6 +36,8 @@ a5:
 	MOVD	0(R5), R5
 call:
 	MOVD	0(R19), R8
+	CMN	$1, R8 // no call: see Spin
+	BEQ	spin
 	SVC
 	CMN	$4095, R0
 	BCC	ok
@@ -68,6 +70,13 @@ branch:
 go:
 	MOVD	R10, R19
 	B	step
+spin:
+	MOVD	R0, R1
+again:
+	YIELD
+	MOVD	(R1), R0
+	CBZ	R0, again
+	B	ok
 fail:
 	MOVD	R1, 8(R20)
 	MOVD	R19, 16(R20)

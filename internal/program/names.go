@@ -26,6 +26,8 @@ var names = map[uintptr]string{
 	unix.SYS_EXECVEAT:          "execveat",
 	unix.SYS_EXIT_GROUP:        "exit_group",
 	unix.SYS_FACCESSAT:         "faccessat",
+	unix.SYS_EXIT:              "exit",
+	unix.SYS_FUTEX:             "futex",
 	unix.SYS_FACCESSAT2:        "faccessat2",
 	unix.SYS_FCHDIR:            "fchdir",
 	unix.SYS_FCHMOD:            "fchmod",
@@ -84,6 +86,9 @@ var names = map[uintptr]string{
 
 // Name is a system call's name, or its number where programs do not make it.
 func Name(nr uintptr) string {
+	if nr == spin {
+		return "spin"
+	}
 	if n, ok := names[nr]; ok {
 		return n
 	}

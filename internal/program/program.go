@@ -94,6 +94,17 @@ func (p *Program) Call(nr uintptr, args ...Value) *Step {
 	return s
 }
 
+// ThreadFlags are those of clone(2) for a further thread of the program. It goes on
+// with the same stack, which the interpreter does not use.
+const ThreadFlags = unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLONE_SIGHAND | unix.CLONE_THREAD | unix.CLONE_SYSVSEM
+
+// spin is in place of a system call's number.
+const spin = ^uintptr(0)
+
+// Spin appends a step that waits, without a system call, until another thread
+// has stored something in v.
+func (p *Program) Spin(v *Var) { p.Call(spin, v.Addr()).For("wait for", v.name) }
+
 // Bytes lays b out at an address aligned to 8 bytes. show, a string or a
 // fmt.Stringer, is how a listing shows it.
 func (p *Program) Bytes(b []byte, show any) Value {

@@ -407,17 +407,18 @@ func TestLastMessage(t *testing.T) {
 	failed := message(uint64(unix.EINVAL), 0x601000, 0)
 	for _, c := range []struct {
 		messages  [][]byte
-		errno     unix.Errno
+		failure   error
 		executing bool
 	}{
-		{nil, 0, false},
-		{[][]byte{begun}, 0, true},
+		{nil, nil, false},
+		{[][]byte{begun}, nil, true},
 		{[][]byte{begun, failed}, unix.EINVAL, true},
 		{[][]byte{begun, back, failed}, unix.EINVAL, false},
 		{[][]byte{message(0, 1, 7), failed}, unix.EINVAL, false},
+		{[][]byte{begun, message(0, 1, 7)}, nil, true},
 	} {
-		if errno, executing := LastMessage(bytes.Join(c.messages, nil)); errno != c.errno || executing != c.executing {
-			t.Errorf("%d messages: %v, %v; want %v, %v", len(c.messages), errno, executing, c.errno, c.executing)
+		if failure, executing := LastMessage(bytes.Join(c.messages, nil)); failure != c.failure || executing != c.executing {
+			t.Errorf("%d messages: %v, %v; want %v, %v", len(c.messages), failure, executing, c.failure, c.executing)
 		}
 	}
 }

@@ -142,7 +142,12 @@ func LastMessage(messages []byte) (failure error, executing bool) {
 		errno := le.Uint64(messages)
 		switch {
 		case errno == 0:
-			executing = le.Uint64(messages[16:]) == valueExecuting
+			switch le.Uint64(messages[16:]) {
+			case valueExecuting:
+				executing = true
+			case 0:
+				executing = false
+			}
 		case failure != nil:
 		case errno == givenUp:
 			failure = &GaveUp{le.Uint64(messages[8:]), le.Uint64(messages[16:])}
@@ -151,6 +156,20 @@ func LastMessage(messages []byte) (failure error, executing bool) {
 		}
 	}
 	return failure, executing
+}
+
+// ReadMessage reads one message of a program that is not known here, and what goes
+// with it: a value below 1<<32, but for 0, is that of a Message of the program's.
+func ReadMessage(r io.Reader) (message []byte, value uint64, err error) {
+	message = make([]byte, messageSize)
+	if _, err := io.ReadFull(r, message); err != nil {
+		return nil, 0, err
+	}
+	le := binary.LittleEndian
+	if value = le.Uint64(message[16:]); value >= valueExecuting || le.Uint64(message) != 0 {
+		value = 0
+	}
+	return message, value, nil
 }
 
 // receive reads the next message of a process of p.

@@ -184,6 +184,9 @@ func (p *Process) Kill(sig unix.Signal) error {
 	return err
 }
 
+// PidFD is the process's pidfd, which stays p's.
+func (p *Process) PidFD() *os.File { return p.pidfd }
+
 // TakePidFD hands the pidfd over to the caller.
 func (p *Process) TakePidFD() *os.File {
 	f := p.pidfd
