@@ -92,7 +92,7 @@ func StartManifest(ctx context.Context, m *Manifest, o *Options) (_ *Group, err 
 	for _, r := range list {
 		r.options.group.ID = g.requests.id()
 	}
-	if g.services, err = o.Store.serve(m.Services, m.Endpoints, g.requests.id()); err != nil {
+	if g.services, err = o.Store.serve(m.Services, m.allEndpoints(), g.requests.id()); err != nil {
 		return nil, err
 	}
 	g.busy += len(list)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -337,7 +338,9 @@ func (e *Endpoints) endpoints(s *Service, port ServicePort, o ServiceOptions) (l
 			for _, a := range addresses {
 				if ip, err := netip.ParseAddr(a.IP); err == nil {
 					addr := netip.AddrPortFrom(ip, uint16(p.Port))
-					list = append(list, proxy.Endpoint{ID: addr.String(), Addr: addr, Header: o.SendProxyProtocol})
+					if !slices.ContainsFunc(list, func(e proxy.Endpoint) bool { return e.Addr == addr }) {
+						list = append(list, proxy.Endpoint{ID: addr.String(), Addr: addr, Header: o.SendProxyProtocol})
+					}
 				}
 			}
 		}

@@ -64,7 +64,7 @@ func (h *hub) headless(r *ServiceRecord) (list []dns.Endpoint) {
 			}
 			for _, a := range addresses {
 				if ip, err := netip.ParseAddr(a.IP); err == nil {
-					list = append(list, dns.Endpoint{Addresses: []netip.Addr{ip}, Ports: r.Service.namesOf(subset.portsOf(r.Service))})
+					list = append(list, dns.Endpoint{Hostname: a.Hostname, Addresses: []netip.Addr{ip}, Ports: r.Service.namesOf(subset.portsOf(r.Service))})
 				}
 			}
 		}

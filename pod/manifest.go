@@ -18,11 +18,13 @@ type Manifest struct {
 	Deployments []*Deployment
 	Services    []*Service
 	Endpoints   []*Endpoints
+
+	EndpointSlices []*EndpointSlice
 }
 
 // kinds are those that a manifest may have.
 var kinds = [...]struct{ apiVersion, kind string }{
-	{"v1", "Pod"}, {"apps/v1", "Deployment"}, {"v1", "Service"}, {"v1", "Endpoints"}, {"v1", "List"},
+	{"v1", "Pod"}, {"apps/v1", "Deployment"}, {"v1", "Service"}, {"v1", "Endpoints"}, {"discovery.k8s.io/v1", "EndpointSlice"}, {"v1", "List"},
 }
 
 // LoadManifest reads the objects in the file path; see ParseManifest. Relative
@@ -67,7 +69,7 @@ func ParseManifest(name string, data []byte) (*Manifest, error) {
 }
 
 func (m *Manifest) empty() bool {
-	return len(m.Pods)+len(m.Deployments)+len(m.Services)+len(m.Endpoints) == 0
+	return len(m.Pods)+len(m.Deployments)+len(m.Services)+len(m.Endpoints)+len(m.EndpointSlices) == 0
 }
 
 // manifestReader collects objects and what is wrong with them.
@@ -114,6 +116,10 @@ func (r *manifestReader) read(d *strict.Document) {
 		o := &Endpoints{source: s}
 		r.fail(decode(d, o))
 		r.m.Endpoints = append(r.m.Endpoints, o)
+	case "EndpointSlice":
+		o := &EndpointSlice{source: s}
+		r.fail(decode(d, o))
+		r.m.EndpointSlices = append(r.m.EndpointSlices, o)
 	case "List":
 		r.list(d)
 	}
@@ -222,8 +228,6 @@ func unknownKind(kind string) string {
 		remedy = "not supported; use a Deployment"
 	case "Job", "CronJob":
 		remedy = "not supported yet; use a Pod with restartPolicy: OnFailure"
-	case "EndpointSlice":
-		remedy = "not supported yet; use Endpoints with the name of the service"
 	case "Namespace":
 		remedy = "not supported: a namespace separates nothing on one machine; leave it out"
 	case "Ingress":
@@ -263,6 +267,9 @@ func (m *Manifest) objects() (list []object) {
 		list = append(list, o)
 	}
 	for _, o := range m.Endpoints {
+		list = append(list, o)
+	}
+	for _, o := range m.EndpointSlices {
 		list = append(list, o)
 	}
 	return list

@@ -41,7 +41,14 @@ func (m *Manifest) together() error {
 		f.targets(s)
 	}
 	for _, e := range m.Endpoints {
-		f.endpoints(e)
+		f.endpoints(e, "metadata.name", e.Metadata.Name, e.Subsets, "subsets")
+	}
+	for _, e := range m.EndpointSlices {
+		at := fmt.Sprintf("metadata.labels[%q]", LabelServiceName)
+		f.endpoints(e, at, e.Service(), []EndpointSubset{e.subset()}, "")
+		if slices.ContainsFunc(m.Endpoints, func(o *Endpoints) bool { return o.Metadata.Name == e.Service() }) {
+			f.addf(e, at, "the file has Endpoints %s too; leave one of them out", e.Service())
+		}
 	}
 	return merge(f.errs, false)
 }
@@ -54,7 +61,7 @@ func (m *Manifest) duplicates() error {
 }
 
 func (f *fitting) names() {
-	pods, deployments, services, endpoints := map[string]string{}, map[string]string{}, map[string]string{}, map[string]string{}
+	pods, deployments, services, endpoints, parts := map[string]string{}, map[string]string{}, map[string]string{}, map[string]string{}, map[string]string{}
 	for _, p := range f.m.Pods {
 		f.unique(pods, p, "pod", p.Metadata.Name)
 	}
@@ -73,6 +80,9 @@ func (f *fitting) names() {
 	}
 	for _, e := range f.m.Endpoints {
 		f.unique(endpoints, e, "Endpoints", e.Metadata.Name)
+	}
+	for _, e := range f.m.EndpointSlices {
+		f.unique(parts, e, "EndpointSlice", e.Metadata.Name)
 	}
 }
 
@@ -191,30 +201,34 @@ func (f *fitting) targets(s *Service) {
 }
 
 // endpoints checks them against the service of their name.
-func (f *fitting) endpoints(e *Endpoints) {
-	s := f.m.service(e.Metadata.Name)
+func (f *fitting) endpoints(e object, at, service string, subsets []EndpointSubset, field string) {
+	s := f.m.service(service)
 	switch {
 	case s == nil:
 		return
 	case len(s.Spec.Selector) > 0:
-		f.addf(e, "metadata.name", "service %s has a selector: its endpoints are its pods; leave the selector or these Endpoints out", s.Metadata.Name)
+		f.addf(e, at, "service %s has a selector: its endpoints are its pods; leave the selector or these Endpoints out", s.Metadata.Name)
 		return
 	case s.Spec.Type == ServiceExternalName:
-		f.addf(e, "metadata.name", "service %s is of the type ExternalName, which has no endpoints", s.Metadata.Name)
+		f.addf(e, at, "service %s is of the type ExternalName, which has no endpoints", s.Metadata.Name)
 		return
 	}
 	var names []string
 	for _, p := range s.Spec.Ports {
 		names = append(names, p.Name)
 	}
-	for i, subset := range e.Subsets {
+	for i, subset := range subsets {
+		at := ""
+		if field != "" {
+			at = fmt.Sprintf("%s[%d].", field, i)
+		}
 		for j, p := range subset.Ports {
 			if len(names) == 0 || slices.ContainsFunc(s.Spec.Ports, func(o ServicePort) bool {
 				return o.Name == p.Name && orTCP(o.Protocol) == orTCP(p.Protocol)
 			}) {
 				continue
 			}
-			f.addf(e, fmt.Sprintf("subsets[%d].ports[%d].name", i, j), "service %s has no %s port %q; it has %s", s.Metadata.Name, orTCP(p.Protocol), p.Name, quoted(names...))
+			f.addf(e, fmt.Sprintf("%sports[%d].name", at, j), "service %s has no %s port %q; it has %s", s.Metadata.Name, orTCP(p.Protocol), p.Name, quoted(names...))
 		}
 	}
 }
@@ -249,6 +263,11 @@ func (m *Manifest) Warnings() []error {
 			f.addf(e, "metadata.name", "the file has no Service %s", e.Metadata.Name)
 		}
 	}
+	for _, e := range m.EndpointSlices {
+		if m.service(e.Service()) == nil {
+			f.addf(e, fmt.Sprintf("metadata.labels[%q]", LabelServiceName), "the file has no Service %s", e.Service())
+		}
+	}
 	var list []error
 	for _, e := range f.errs {
 		list = append(list, e)
@@ -261,7 +280,7 @@ func (f *fitting) warnService(s *Service) {
 		return
 	}
 	if len(s.Spec.Selector) == 0 {
-		if !slices.ContainsFunc(f.m.Endpoints, func(e *Endpoints) bool { return e.Metadata.Name == s.Metadata.Name }) {
+		if !slices.ContainsFunc(f.m.allEndpoints(), func(e *Endpoints) bool { return e.Metadata.Name == s.Metadata.Name }) {
 			f.addf(s, "spec.selector", "missing, and the file has no Endpoints %s: the service leads nowhere until there are some", s.Metadata.Name)
 		}
 		return

@@ -25,6 +25,8 @@ type EndpointSubset struct {
 // Kubernetes does not take.
 type EndpointAddress struct {
 	IP string `json:"ip"`
+	// Hostname names it below a headless service.
+	Hostname string `json:"hostname,omitempty"`
 }
 
 // EndpointPort belongs to the service's port of the same name.

@@ -206,9 +206,21 @@ func (ServiceSpec) Refusals() map[string]strict.Refusal {
 // Refusals implements strict.Refuser.
 func (EndpointAddress) Refusals() map[string]strict.Refusal {
 	return refusals{
-		"hostname":  later("names of single endpoints"),
 		"nodeName":  never(noCluster),
-		"targetRef": never("it says where Kubernetes' own controller has the address from"),
+		"targetRef": never(byController),
+	}
+}
+
+const byController = "it says where Kubernetes' own controller has the address from"
+
+// Refusals implements strict.Refuser.
+func (SliceEndpoint) Refusals() map[string]strict.Refusal {
+	return refusals{
+		"deprecatedTopology": never(noCluster),
+		"hints":              never(noCluster),
+		"nodeName":           never(noCluster),
+		"targetRef":          never(byController),
+		"zone":               never(noCluster),
 	}
 }
 

@@ -25,16 +25,20 @@ func (ps *problems) subset(at string, s *EndpointSubset) {
 	seen := map[string]string{}
 	ps.endpointIPs(seen, at+".addresses", s.Addresses)
 	ps.endpointIPs(seen, at+".notReadyAddresses", s.NotReadyAddresses)
+	ps.endpointPorts(at+".ports", s.Ports)
+}
+
+func (ps *problems) endpointPorts(at string, ports []EndpointPort) {
 	names := map[string]int{}
-	for i := range s.Ports {
-		p, at := &s.Ports[i], fmt.Sprintf("%s.ports[%d]", at, i)
-		ps.servicePortName(at+".name", p.Name, len(s.Ports))
+	for i := range ports {
+		p, at := &ports[i], fmt.Sprintf("%s[%d]", at, i)
+		ps.servicePortName(at+".name", p.Name, len(ports))
 		ps.unique(names, i, at+".name", "ports[%d]", p.Name)
 		ps.neededPort(at+".port", p.Port)
 		ps.protocol(at+".protocol", p.Protocol)
 	}
-	if len(s.Ports) == 0 {
-		ps.addf(at+".ports", "missing; write at least one {port: NUMBER}")
+	if len(ports) == 0 {
+		ps.addf(at, "missing; write at least one {port: NUMBER}")
 	}
 }
 
@@ -42,6 +46,9 @@ func (ps *problems) endpointIPs(seen map[string]string, at string, list []Endpoi
 	for i, a := range list {
 		entry := fmt.Sprintf("%s[%d]", at, i)
 		ip := ps.endpointIP(entry+".ip", a.IP)
+		if a.Hostname != "" {
+			ps.label(entry+".hostname", a.Hostname)
+		}
 		if first, ok := seen[ip]; ok && ip != "" {
 			ps.addf(entry+".ip", "duplicate %q: %s has it already", a.IP, first)
 			continue

@@ -118,6 +118,7 @@ func init() {
 		"eat":      eat,
 		// The network.
 		"connect": connect,
+		"reach":   reach,
 		"ask":     ask,
 		"listen":  listen,
 		"peers":   peers,

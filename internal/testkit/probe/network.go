@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,6 +21,19 @@ func connect(args []string) (string, error) {
 	defer c.Close()
 	b, err := io.ReadAll(c)
 	return string(b), err
+}
+
+// reach connects again and again, until that succeeds, and tells when it did, in
+// microseconds.
+func reach(args []string) (string, error) {
+	for range 20000 {
+		if c, err := net.Dial("tcp", args[0]); err == nil {
+			c.Close()
+			return strconv.FormatInt(time.Now().UnixMicro(), 10), nil
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return "", unix.ECONNREFUSED
 }
 
 // ask sends args[1] and tells the answer. It waits for the server.
