@@ -111,7 +111,7 @@ func TestErrorf(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	for _, r := range []interface {
 		Refusals() refusals
-	}{Metadata{}, Spec{}, PodSecurityContext{}, Container{}, EnvVarSource{}, Resources{}, ResourceList{}, VolumeMount{}, Volume{}, SecurityContext{}, Probe{},
+	}{Metadata{}, Spec{}, PodSecurityContext{}, Container{}, EnvVarSource{}, Resources{}, ResourceList{}, VolumeMount{}, Volume{}, SecurityContext{},
 		ServiceSpec{}, EndpointAddress{}, DeploymentSpec{}, LabelSelector{}, TemplateMetadata{}} {
 		typ := reflect.TypeOf(r)
 		for name, refusal := range r.Refusals() {

@@ -28,6 +28,8 @@ func (p *probing) ask(ctx context.Context, probe *Probe) (outcome, error) {
 		return p.exec(ctx, probe.Exec.Command)
 	case probe.HTTPGet != nil:
 		return p.httpGet(ctx, probe.HTTPGet)
+	case probe.GRPC != nil:
+		return p.grpc(ctx, probe.GRPC)
 	default:
 		return p.tcpSocket(ctx, probe.TCPSocket)
 	}

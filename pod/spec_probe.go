@@ -14,6 +14,7 @@ type Probe struct {
 	Exec      *ExecAction      `json:"exec,omitempty"`
 	HTTPGet   *HTTPGetAction   `json:"httpGet,omitempty"`
 	TCPSocket *TCPSocketAction `json:"tcpSocket,omitempty"`
+	GRPC      *GRPCAction      `json:"grpc,omitempty"`
 
 	// InitialDelaySeconds is how long after the container's start the first
 	// one comes, PeriodSeconds how long after the last began the next, and
@@ -63,6 +64,15 @@ type TCPSocketAction struct {
 	Port PortRef `json:"port"`
 	// Host is the address to connect to; "" is 127.0.0.1.
 	Host string `json:"host,omitempty"`
+}
+
+// GRPCAction calls grpc.health.v1.Health/Check from inside of the pod, without TLS;
+// the status SERVING is success.
+type GRPCAction struct {
+	// Port is a number, as Kubernetes has it here.
+	Port int `json:"port"`
+	// Service is the name of the one that is asked for; "" is the server.
+	Service string `json:"service,omitempty"`
 }
 
 func (p *Probe) setDefaults() {

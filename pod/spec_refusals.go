@@ -120,11 +120,6 @@ func (Container) Refusals() map[string]strict.Refusal {
 }
 
 // Refusals implements strict.Refuser.
-func (Probe) Refusals() map[string]strict.Refusal {
-	return refusals{"grpc": later("gRPC probes", "use tcpSocket, or exec with a program that speaks gRPC")}
-}
-
-// Refusals implements strict.Refuser.
 func (EnvVarSource) Refusals() map[string]strict.Refusal {
 	return refusals{
 		"configMapKeyRef":  later("there are no ConfigMaps", "write the value"),

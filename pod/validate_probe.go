@@ -62,11 +62,17 @@ func (ps *problems) probe(at string, c *Container, p *Probe) {
 		actions++
 		ps.probeTarget(at+".tcpSocket", c, p.TCPSocket.Port, p.TCPSocket.Host, "")
 	}
+	if p.GRPC != nil {
+		actions++
+		if ps.neededPort(at+".grpc.port", p.GRPC.Port); len(p.GRPC.Service) > maxGRPCService {
+			ps.addf(at+".grpc.service", "a name of %d bytes; use %d at most", len(p.GRPC.Service), maxGRPCService)
+		}
+	}
 	switch {
 	case actions == 0:
-		ps.addf(at, "missing: what to ask; use exec, httpGet or tcpSocket")
+		ps.addf(at, "missing: what to ask; use exec, httpGet, tcpSocket or grpc")
 	case actions > 1:
-		ps.addf(at, "a probe is one of exec, httpGet and tcpSocket, not several")
+		ps.addf(at, "a probe is one of exec, httpGet, tcpSocket and grpc, not several")
 	}
 }
 

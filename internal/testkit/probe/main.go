@@ -125,6 +125,7 @@ func init() {
 		"serve":   serve,
 		"web":     web,
 		"lookup":  lookup,
+		"health":  health,
 		// Datagrams.
 		"answerDatagrams": answerDatagrams,
 		"datagram":        datagram,
