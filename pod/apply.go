@@ -147,7 +147,7 @@ func (m *Manifest) with(old *Manifest, prune bool) *Manifest {
 	for _, s := range old.Services {
 		if m.service(s.Metadata.Name) == nil {
 			next.Services = append(next.Services[:len(next.Services):len(next.Services)], s)
-			if e := endpointsOf(s, old.Endpoints); e != nil && endpointsOf(s, m.Endpoints) == nil {
+			if e := endpointsOf(s, old.allEndpoints()); e != nil && endpointsOf(s, m.allEndpoints()) == nil {
 				next.Endpoints = append(next.Endpoints[:len(next.Endpoints):len(next.Endpoints)], e)
 			}
 		}
@@ -253,17 +253,17 @@ func (a *application) planDeployment(d *Deployment, old *Manifest) error {
 
 // planService compares a service with the one that is registered.
 func (a *application) planService(s *Service, m, old *Manifest) error {
-	before, e := old.service(s.Metadata.Name), endpointsOf(s, m.Endpoints)
+	before, e := old.service(s.Metadata.Name), endpointsOf(s, m.allEndpoints())
 	action := Unchanged
 	switch {
 	case before == nil:
 		action = Created
 		a.services.added = append(a.services.added, s)
-	case !sameJSON(before, s) || !sameJSON(endpointsOf(before, old.Endpoints), e):
+	case !sameJSON(before, s) || !sameJSON(endpointsOf(before, old.allEndpoints()), e):
 		action = Changed
 		a.services.changed = append(a.services.changed, s)
 	}
-	a.services.endpoints = m.Endpoints
+	a.services.endpoints = m.allEndpoints()
 	a.note("service", s.Metadata.Name, action)
 	return nil
 }
