@@ -163,3 +163,30 @@ func TestServiceHeadlessKilled(t *testing.T) {
 		t.Errorf("it is %s, and was %s", after, before)
 	}
 }
+
+// Pods with a network are named by the addresses that they have there.
+func TestServiceHeadlessOnBridge(t *testing.T) {
+	s := newStack(t, headless, "pod-0", "pod-1", "client")
+	s.newHost()
+	s.network = "bridge:sv0,subnet=10.77.0.0/24"
+	s.run()
+	var addresses []string
+	for _, pod := range []string{"pod-0", "pod-1"} {
+		s.in(pod, "create", "/tmp/ready")
+		r := decode[struct {
+			Status struct{ PodIP, LoopbackIP string }
+		}](t, peapod(t, "pod", "inspect", s.of(pod)).ok())
+		if addresses = append(addresses, r.Status.PodIP); r.Status.LoopbackIP != "" {
+			t.Errorf("it has %s besides", r.Status.LoopbackIP)
+		}
+	}
+	slices.Sort(addresses)
+	s.sees(strings.Join(addresses, " "), "client", "lookup", "host", "X-db")
+	if got := s.in("client", "connect", "X-pod-0.X-db:6000"); got != "own" {
+		t.Errorf("%q", got)
+	}
+	hosts := s.in("pod-0", "cat", "/etc/hosts")
+	if want := "\tX-pod-0.X-db.default.svc.cluster.local\tX-pod-0"; !strings.Contains(hosts, "10.77.0.") || !strings.Contains(hosts, want) {
+		t.Errorf("no %q in\n%s", want, hosts)
+	}
+}

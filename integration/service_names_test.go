@@ -124,8 +124,8 @@ func TestServiceEnvironment(t *testing.T) {
 	}
 }
 
-// outside has services that lead to a program of the host, by each kind of object.
-const outside = `
+// outsideManifest has services that lead to a program of the host, by each kind of object.
+const outsideManifest = `
 apiVersion: v1
 kind: Service
 metadata: {name: X-one}
@@ -186,7 +186,7 @@ func TestServiceOutside(t *testing.T) {
 			c.Close()
 		}
 	}()
-	s := runStack(t, fill(outside, "PORT", fmt.Sprint(l.Addr().(*net.TCPAddr).Port)), "client")
+	s := runStack(t, fill(outsideManifest, "PORT", fmt.Sprint(l.Addr().(*net.TCPAddr).Port)), "client")
 	if got := s.in("client", "connect", "X-one:80", ";", "connect", "X-two:80"); got != "from the host\nfrom the host" {
 		t.Errorf("%q", got)
 	}
