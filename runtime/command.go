@@ -2,8 +2,8 @@ package runtime
 
 import (
 	"errors"
+	"fmt"
 	"os"
-	"path"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -12,25 +12,40 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// commandError turns a failed execve into a *CommandError and leaves other
-// errors as they are. root is the image, which mounts on the directories mounts
-// may hide.
-func commandError(err error, process *specs.Process, root string, mounts []string) error {
+// image is where a command is looked for, to see why it cannot be executed: the
+// root directory, and the mounts that may hide a part of it.
+type image struct {
+	root           string
+	mounts, noexec []string
+}
+
+func (r *record) image() image { return image{r.Rootfs, r.Mounts, r.NoExec} }
+
+// commandError turns a failed execve into a *CommandError, and explains other
+// errors.
+func commandError(err error, process *specs.Process, in image) error {
 	var step *program.Error
 	if errors.As(err, &step) && step.Op == opExecute {
-		return newCommandError(step.Errno, process, root, mounts)
+		return newCommandError(step.Errno, process, in)
 	}
-	return err
+	return advise(err)
 }
 
 // newCommandError looks in the image for the reason of a failed execve. Where
 // that contradicts the kernel, which had the last word, it is not told.
-func newCommandError(errno unix.Errno, process *specs.Process, root string, mounts []string) error {
+func newCommandError(errno unix.Errno, process *specs.Process, in image) error {
 	e := &CommandError{Command: process.Args[0], Err: errno}
-	if hidden(process, mounts) {
-		return e
+	files := rootfs.Candidates(pathOf(process.Env), process.Cwd, process.Args[0])
+	for _, file := range files {
+		if dir := below(file, in.noexec); dir != "" && errno == unix.EACCES {
+			e.Reason = fmt.Sprintf("%s is mounted with noexec", dir)
+			return e
+		}
+		if below(file, in.mounts) != "" {
+			return e
+		}
 	}
-	f, err := os.Open(root)
+	f, err := os.Open(in.root)
 	if err != nil {
 		return e
 	}
@@ -50,16 +65,4 @@ func newCommandError(errno unix.Errno, process *specs.Process, root string, moun
 		e.Reason, e.Err = found.Reason, reason
 	}
 	return e
-}
-
-// hidden tells whether a mount may hide what is looked for.
-func hidden(process *specs.Process, mounts []string) bool {
-	for _, file := range rootfs.Candidates(pathOf(process.Env), process.Cwd, process.Args[0]) {
-		for _, m := range mounts {
-			if strings.HasPrefix(path.Clean(file), path.Clean("/"+m)+"/") {
-				return true
-			}
-		}
-	}
-	return false
 }

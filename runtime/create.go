@@ -104,7 +104,7 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 		Cgroup:     p.group,
 		Hostname:   p.spec.Hostname, Annotations: p.spec.Annotations,
 		Process: p.spec.Process, Namespaces: p.spec.Linux.Namespaces,
-		Mounts: destinations(p.spec.Mounts), Seccomp: p.id.filter.save(), Hooks: p.spec.Hooks,
+		Mounts: destinations(p.spec.Mounts), NoExec: noexec(p.spec.Mounts), Seccomp: p.id.filter.save(), Hooks: p.spec.Hooks,
 		IntelRdt:    p.spec.Linux.IntelRdt,
 		Personality: p.spec.Linux.Personality, MemoryPolicy: p.spec.Linux.MemoryPolicy,
 	}}
@@ -196,7 +196,7 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 		if p.hooks != nil {
 			err = hookError(err, p.spec.Hooks, p.hooks.output)
 		}
-		return nil, commandError(err, p.id.Process, c.record.Rootfs, c.record.Mounts)
+		return nil, commandError(err, p.id.Process, c.record.image())
 	}
 	c.child = s.finish()
 	return c, nil

@@ -105,7 +105,7 @@ func (c *Container) exec(ctx context.Context, o *ExecOptions) (proc *Process, er
 	if err := s.run(ctx); err != nil {
 		s.abort()
 		removePidFile(o.PidFile, s.pid)
-		return nil, commandError(err, id.Process, fmt.Sprintf("/proc/%d/root", c.process.PID), nil)
+		return nil, commandError(err, id.Process, image{root: fmt.Sprintf("/proc/%d/root", c.process.PID), noexec: c.record.NoExec})
 	}
 	p := &Process{pid: s.pid, child: s.finish()}
 	c.remember(p.child)

@@ -162,8 +162,8 @@ func (id *identity) steps(p *program.Program, o processOptions) {
 		keepCaps(p, 1)
 	}
 	gid, uid := program.Int(id.User.GID), program.Int(id.User.UID)
-	p.Call(unix.SYS_SETRESGID, gid, gid, gid).For("become group", fmt.Sprint(id.User.GID))
-	p.Call(unix.SYS_SETRESUID, uid, uid, uid).For("become user", fmt.Sprint(id.User.UID))
+	p.Call(unix.SYS_SETRESGID, gid, gid, gid).For(opGroup, fmt.Sprint(id.User.GID))
+	p.Call(unix.SYS_SETRESUID, uid, uid, uid).For(opUser, fmt.Sprint(id.User.UID))
 	if id.User.UID != 0 {
 		keepCaps(p, 0)
 	}
@@ -323,7 +323,11 @@ func (id *identity) look(p *program.Program) {
 	p.Here(found)
 }
 
-const opExecute = "execute"
+const (
+	opExecute = "execute"
+	opUser    = "become user"
+	opGroup   = "become group"
+)
 
 // unique keeps the last of variables that come twice.
 func unique(env []string) []string {

@@ -126,7 +126,7 @@ func (c *Container) executed(ctx context.Context, report, answers *os.File) erro
 	var errno unix.Errno
 	switch {
 	case errors.As(failure, &errno) && executing:
-		return newCommandError(errno, c.record.Process, c.record.Rootfs, c.record.Mounts)
+		return newCommandError(errno, c.record.Process, c.record.image())
 	case failure != nil:
 		return fmt.Errorf("set the process up: %w", hookError(failure, c.record.Hooks, nil))
 	case !executing:

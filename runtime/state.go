@@ -41,6 +41,7 @@ type record struct {
 	Process     *specs.Process         `json:"process"`
 	Namespaces  []specs.LinuxNamespace `json:"namespaces"`
 	Mounts      []string               `json:"mounts"` // where they are
+	NoExec      []string               `json:"noexec,omitempty"`
 	Seccomp     *savedFilter           `json:"seccomp,omitempty"`
 	Hooks       *specs.Hooks           `json:"hooks,omitempty"`
 
