@@ -21,6 +21,7 @@ func hooksOf(s *specs.Spec, kind string) *[]specs.Hook {
 		s.Hooks = &specs.Hooks{}
 	}
 	return map[string]*[]specs.Hook{
+		//lint:ignore SA1019 deprecated hooks are in use
 		"prestart": &s.Hooks.Prestart, "createRuntime": &s.Hooks.CreateRuntime, "createContainer": &s.Hooks.CreateContainer,
 		"startContainer": &s.Hooks.StartContainer, "poststart": &s.Hooks.Poststart, "poststop": &s.Hooks.Poststop,
 	}[kind]

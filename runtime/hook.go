@@ -41,7 +41,8 @@ func kindsOfHooks(h *specs.Hooks) []kindOfHooks {
 		return nil
 	}
 	return []kindOfHooks{
-		{hookPrestart, h.Prestart}, //nolint:staticcheck // deprecated, and in use
+		//lint:ignore SA1019 deprecated hooks are in use
+		{hookPrestart, h.Prestart},
 		{hookCreateRuntime, h.CreateRuntime}, {hookCreateContainer, h.CreateContainer},
 		{hookStartContainer, h.StartContainer}, {hookPoststart, h.Poststart}, {hookPoststop, h.Poststop},
 	}

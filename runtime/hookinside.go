@@ -26,7 +26,8 @@ type setupHooks struct {
 
 // newSetupHooks is nil where the spec has no such hooks.
 func newSetupHooks(h *specs.Hooks) *setupHooks {
-	if h == nil || len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer)+len(h.StartContainer) == 0 { //nolint:staticcheck // in use
+	//lint:ignore SA1019 deprecated hooks are in use
+	if h == nil || len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer)+len(h.StartContainer) == 0 {
 		return nil
 	}
 	return &setupHooks{Hooks: h}
@@ -137,7 +138,8 @@ func (h *setupHooks) run(ctx context.Context, c *Container, pid int) error {
 		}
 	}
 	state := c.stateFor(specs.StateCreating, pid)
-	if err := c.runHooks(ctx, hookPrestart, h.Prestart, state); err != nil { //nolint:staticcheck // in use
+	//lint:ignore SA1019 deprecated hooks are in use
+	if err := c.runHooks(ctx, hookPrestart, h.Prestart, state); err != nil {
 		return err
 	}
 	return c.runHooks(ctx, hookCreateRuntime, h.CreateRuntime, state)

@@ -42,7 +42,7 @@ func checkRdt(r *specs.LinuxIntelRdt) error {
 		}
 	}
 	if s := r.MemBwSchema; s != "" && !strings.HasPrefix(s, "MB:") {
-		return fmt.Errorf("linux.intelRdt.memBwSchema %q: has to begin with MB:", s)
+		return fmt.Errorf("linux.intelRdt.memBwSchema %q: begin it with MB: and the bandwidths", s)
 	}
 	_, err := findResctrl()
 	return err

@@ -63,7 +63,7 @@ func TestRefusals(t *testing.T) {
 		"linux.intelRdt.closID \"../x\": give the name": func(s *specs.Spec) {
 			s.Linux.IntelRdt = &specs.LinuxIntelRdt{ClosID: "../x"}
 		},
-		"linux.intelRdt.memBwSchema \"x\": has to begin": func(s *specs.Spec) {
+		"linux.intelRdt.memBwSchema \"x\": begin it": func(s *specs.Spec) {
 			s.Linux.IntelRdt = &specs.LinuxIntelRdt{MemBwSchema: "x"}
 		},
 		"linux.timeOffsets: there is no new time namespace": func(s *specs.Spec) {

@@ -421,4 +421,9 @@ func TestLastMessage(t *testing.T) {
 			t.Errorf("%d messages: %v, %v; want %v, %v", len(c.messages), failure, executing, c.failure, c.executing)
 		}
 	}
+	var gaveUp *GaveUp
+	failure, _ := LastMessage(bytes.Join([][]byte{message(givenUp, 5, 256), failed}, nil))
+	if !errors.As(failure, &gaveUp) || *gaveUp != (GaveUp{5, 256}) {
+		t.Errorf("given up: %v", failure)
+	}
 }
