@@ -65,9 +65,13 @@ func (g *Group) removed() bool {
 // that are empty now: "/peapod/web" and "/peapod" for "/peapod/web/app".
 // Groups with another first name are an administrator's, and stay.
 func (g *Group) DeleteParents() error {
+	h, err := here() // all of it: a command may have been killed between parent and group
+	if err != nil || g.host.mode == None {
+		h = g.host
+	}
 	var errs []error
 	for _, path := range ownParents(g.path) {
-		for _, dir := range g.host.dirs(path) {
+		for _, dir := range h.dirs(path) {
 			err := unix.Rmdir(dir)
 			if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.ENOTEMPTY) {
 				errs = append(errs, fmt.Errorf("remove %s: %w", dir, hint(err)))

@@ -2,9 +2,9 @@
 // shape for hosts with cgroup v2, v1 and both (hybrid).
 //
 // A [Group] is one path in every mounted hierarchy. [New] translates the
-// resources of an OCI spec (memory, cpu, cpuset, pids, devices, and "unified"
-// on v2) for the hierarchy that has the controller; what it does not apply, or
-// what the host has no controller for, is an error before anything is made.
+// resources of an OCI spec for the hierarchy that has the controller; what only
+// v1 has, or what the host has no controller for, is an error before anything is
+// made, unless [Make] is told to do its best.
 //
 // A process gets into a group by being born there:
 //
@@ -14,7 +14,8 @@
 //
 // [Group.Add] moves a process that runs already, which the kernel makes slow.
 // [Group.Kill] and [Group.Delete] leave nothing, whatever the group's processes
-// made below it.
+// made below it. [Group.Freeze] stops processes and [Group.Update] changes
+// limits while they run.
 //
 // # Privileges
 //

@@ -6,13 +6,14 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
 // Enter runs f on a thread that is in the group's v1 hierarchies, so that a
 // process which f starts is born there; the unified hierarchy is Descriptor's.
-// On a host with v2 alone it only calls f.
+// On a host with v2 alone it only calls f, unless the group is frozen.
 //
 // It exists for speed: the first process that Add moves costs up to 30 ms (see
 // there), while a thread that moves itself waits for nobody (Linux 5.5,
@@ -25,12 +26,21 @@ import (
 // process with Pdeathsig is safe. If it cannot be moved back, it ends.
 func (g *Group) Enter(f func() error) error {
 	if len(g.host.legacy) == 0 {
+		visits.RLock()
+		defer visits.RUnlock()
+		if frozen, err := frozenTwo(g.host.unified + g.path); err == nil && frozen {
+			return failed("start in", g.path, fmt.Errorf("%w; thaw it first", ErrFrozen))
+		}
 		return f()
 	}
 	v := &visit{group: g, lone: g.lone.Load(), result: make(chan error, 1)}
 	go v.run(f)
 	return <-v.result
 }
+
+// visits keeps this process from freezing a thread of its own, or what that has
+// forked and waits for (vfork): Go's scheduler would wait for it forever.
+var visits sync.RWMutex
 
 // errUnfinished is seen only where f ends its goroutine (testing's FailNow).
 var errUnfinished = errors.New("cgroups: the function given to Enter did not return")
@@ -53,6 +63,8 @@ func (v *visit) run(f func() error) {
 		runtime.UnlockOSThread()
 		return
 	}
+	visits.RLock()
+	defer visits.RUnlock()
 	err := errUnfinished
 	defer func() {
 		if !v.lone {

@@ -19,24 +19,44 @@ type Group struct {
 	path string
 	// lone: pids.max is 1, on v1; see Enter.
 	lone atomic.Bool
+	unit *unit // of systemd, or nil
+}
+
+// Options say how Make makes a group.
+type Options struct {
+	// Resources are the limits, as the OCI has them; nil is none.
+	Resources *specs.LinuxResources
+	// BestEffort does without what the host does not give: limits whose
+	// controller is missing, and hierarchies that cannot be written. It is
+	// for users other than root.
+	BestEffort bool
+	// LeftOut is told what BestEffort did without; it may be nil.
+	LeftOut func(error)
+	// Systemd has systemd make the group, which is a scope then: see Scope.
+	Systemd bool
 }
 
 // New makes the group at path, with the limits of r (nil: none), in all
 // hierarchies, parents included. A path is absolute below the mount points of
 // the hierarchies ("/peapod/web").
 //
-// With processes in a group that is there already the error is ErrExist. An
-// empty one is taken over with the limits that it has, since it may be an
-// administrator's; but below "/peapod" it is left over from a command that was
-// killed, and is removed first (see Kill). A path or a resource that cannot be
-// had is refused before anything is made (ErrInvalid, ErrUnsupported,
-// ErrNoController), and what a failing New made it removes.
+// With processes in a group that is there already the error is ErrExist, of a
+// frozen one ErrFrozen. An empty one is taken over with the limits that it has,
+// since it may be an administrator's; but below "/peapod" it is left over from a
+// command that was killed, and is removed first (see Kill). A path or a resource
+// that cannot be had is refused before anything is made (ErrInvalid,
+// ErrUnsupported, ErrNoController), and what a failing New made it removes.
 func New(path string, r *specs.LinuxResources) (*Group, error) {
+	return Make(path, Options{Resources: r})
+}
+
+// Make is New with options.
+func Make(path string, o Options) (*Group, error) {
 	h, err := here()
 	if err != nil {
 		return nil, failed("make", path, err)
 	}
-	return h.create(path, r)
+	return h.create(path, o)
 }
 
 // Load gives the group at path, ErrNotExist when no hierarchy has it.
@@ -53,21 +73,25 @@ func (h *host) load(unsafePath string) (*Group, error) {
 	if err != nil {
 		return nil, failed("load", unsafePath, err)
 	}
-	if !slices.ContainsFunc(h.dirs(clean), exists) {
+	has := h.only(func(dir string) bool { return exists(dir + clean) })
+	if has.empty() {
 		return nil, failed("load", clean, ErrNotExist)
 	}
-	return &Group{host: h, path: clean}, nil
+	return &Group{host: has, path: clean}, nil
 }
 
 // Path gives the group's path below the hierarchies, "/peapod/web".
 func (g *Group) Path() string { return g.path }
 
-func (h *host) create(unsafePath string, r *specs.LinuxResources) (*Group, error) {
+func (h *host) create(unsafePath string, o Options) (*Group, error) {
 	path, err := cleanPath(unsafePath)
 	if err != nil {
 		return nil, failed("make", unsafePath, err)
 	}
-	p, err := h.plan(r)
+	if o.BestEffort {
+		h = h.writable(path, o.leaveOut)
+	}
+	p, err := h.plan(&o)
 	if err != nil {
 		return nil, failed("make", path, err)
 	}
@@ -82,16 +106,27 @@ func (h *host) create(unsafePath string, r *specs.LinuxResources) (*Group, error
 	return g, nil
 }
 
-// plan translates r for this host.
-func (h *host) plan(r *specs.LinuxResources) (*plan, error) {
-	p, err := makePlan(r, h.controllers())
-	if err != nil {
-		return nil, err
+// leaveOut tells the caller that the group does without something.
+func (o *Options) leaveOut(err error) bool {
+	if o.BestEffort && o.LeftOut != nil {
+		o.LeftOut(err)
 	}
-	if p.devices != nil && h.find("devices") != nil {
+	return o.BestEffort
+}
+
+// plan translates the resources for this host.
+func (h *host) plan(o *Options) (*plan, error) {
+	p, err := makePlan(o.Resources, h.controllers(), o.leaveOut)
+	if err != nil || p.devices == nil {
+		return p, err
+	}
+	if h.find("devices") != nil {
 		_, err = p.devices.exceptions()
-	} else if p.devices != nil && h.unified == "" {
+	} else if h.unified == "" {
 		err = fmt.Errorf("device rules asked for, but the devices %w; mount it: mount -t cgroup -o devices cgroup %s/devices", ErrNoController, mountPoint)
+		if o.leaveOut(err) {
+			p.devices, err = nil, nil
+		}
 	}
 	return p, err
 }
@@ -132,6 +167,10 @@ func (g *Group) make(p *plan) (made []string, err error) {
 		if err := h.checkType(g.path); err != nil {
 			return made, failed("make", g.path, err)
 		}
+		// Below a frozen group nothing that is born would ever run.
+		if text, err := readFile(h.unified + g.path + "/cgroup.events"); err == nil && key(text, "frozen") == "1" {
+			return made, failed("make", g.path, fmt.Errorf("%w, or one above it is; thaw it first", ErrFrozen))
+		}
 	}
 	for i := range h.legacy {
 		list, err := g.makeIn(h.legacy[i].dir)
@@ -141,6 +180,11 @@ func (g *Group) make(p *plan) (made []string, err error) {
 		}
 		if err != nil {
 			return made, failed("make", g.path, err)
+		}
+	}
+	if h.find("freezer") != nil {
+		if frozen, err := g.Frozen(); err == nil && frozen {
+			return made, failed("make", g.path, fmt.Errorf("%w, or one above it is; thaw it first", ErrFrozen))
 		}
 	}
 	if err := g.apply(p); err != nil {

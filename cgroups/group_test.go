@@ -356,50 +356,17 @@ func TestHierarchies(t *testing.T) {
 	}
 }
 
-// TestFrozen: a frozen group is not entered, and is killed all the same.
-func TestFrozen(t *testing.T) {
-	testkit.NeedRoot(t)
-	g, err := cgroups.New(prefix+"/a", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	top, err := cgroups.Load(prefix)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer drop(t, top)
-	cmd := start(t, g, "sleep 100")
-	v1 := mountPoint + "/freezer" + g.Path() + "/freezer.state"
-	name, value := v1, "FROZEN"
-	if !has(t, "freezer") {
-		name, value = two(t, g.Path(), "cgroup.freeze"), "1"
-	}
-	if err := os.WriteFile(name, []byte(value), 0); err != nil {
-		t.Fatal(err)
-	}
-	if name == v1 {
-		err := g.Enter(func() error { t.Error("entered"); return nil })
-		if !errors.Is(err, cgroups.ErrFrozen) {
-			t.Errorf("Enter: %v", err)
-		}
-	}
-	if err := top.Kill(testkit.Soon(t)); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait()
-}
-
 // TestNothingIsMade: what is refused leaves no trace.
 func TestNothingIsMade(t *testing.T) {
 	testkit.NeedRoot(t)
-	weight := uint16(100)
+	flat := false
 	for _, test := range []struct {
 		name string
 		r    *specs.LinuxResources
 		want error
 		text string
 	}{
-		{"blockIO", &specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{Weight: &weight}}, cgroups.ErrUnsupported, "blockIO"},
+		{"hierarchy", &specs.LinuxResources{Memory: &specs.LinuxMemory{UseHierarchy: &flat}}, cgroups.ErrUnsupported, "useHierarchy"},
 		{"controller", &specs.LinuxResources{Unified: map[string]string{"nothing.max": "1"}}, cgroups.ErrNoController, "nothing"},
 		{"value", &specs.LinuxResources{Unified: map[string]string{"cgroup.max.depth": "x"}}, unix.EINVAL, "cgroup.max.depth"},
 	} {

@@ -149,3 +149,36 @@ func (h *host) offered() ([]string, error) {
 	}
 	return strings.Fields(text), nil
 }
+
+// only gives the host with those hierarchies alone whose mount points are to be
+// kept.
+func (h *host) only(keep func(mount string) bool) *host {
+	part := *h
+	part.legacy = nil
+	for _, l := range h.legacy {
+		if keep(l.dir) {
+			part.legacy = append(part.legacy, l)
+		}
+	}
+	if h.unified != "" && !keep(h.unified) {
+		part.unified = ""
+	}
+	return &part
+}
+
+func (h *host) empty() bool { return h.unified == "" && len(h.legacy) == 0 }
+
+// writable leaves out the hierarchies in which the caller cannot make a group.
+func (h *host) writable(path string, leaveOut func(error) bool) *host {
+	return h.only(func(mount string) bool {
+		above := path
+		for above != "" && !exists(mount+above) {
+			above = above[:strings.LastIndexByte(above, '/')]
+		}
+		err := unix.Faccessat(unix.AT_FDCWD, mount+above, unix.W_OK, unix.AT_EACCESS)
+		if err != nil {
+			leaveOut(fmt.Errorf("make a group in %s: %w", mount+above, hint(err)))
+		}
+		return err == nil
+	})
+}

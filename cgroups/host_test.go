@@ -115,7 +115,7 @@ func put(t *testing.T, name, text string) {
 func TestUndo(t *testing.T) {
 	h := fake(t, "cpu memory\n")
 	limit := int64(5)
-	_, err := h.create("/a/b", &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &limit}})
+	_, err := h.create("/a/b", Options{Resources: &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &limit}}})
 	var e *Error
 	if !errors.As(err, &e) || e.Path != "/a/b" || !errors.Is(err, unix.ENOENT) || !strings.Contains(err.Error(), "set pids.max to 5") {
 		t.Errorf("%v", err)
@@ -136,7 +136,7 @@ func TestUndoKeepsOthers(t *testing.T) {
 		}
 	}
 	limit := int64(5)
-	if _, err := h.create("/a/b", &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &limit}}); err == nil {
+	if _, err := h.create("/a/b", Options{Resources: &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &limit}}}); err == nil {
 		t.Error("no error")
 	}
 	for _, dir := range h.dirs("/a") {
@@ -150,7 +150,7 @@ func TestUndoKeepsOthers(t *testing.T) {
 func TestRefusedEarly(t *testing.T) {
 	h := fake(t, "cpu\n")
 	limit := int64(1 << 20)
-	_, err := h.create("/a", &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit}})
+	_, err := h.create("/a", Options{Resources: &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit}}})
 	if !errors.Is(err, ErrNoController) || !strings.Contains(err.Error(), "memory controller is not available") {
 		t.Errorf("%v", err)
 	}

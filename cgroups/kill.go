@@ -77,15 +77,21 @@ func (g *Group) killFrozen(ctx context.Context, dir string, member func(pid int)
 		if err != nil {
 			return hint(err)
 		}
-		g.freeze(true)
-		list, _ = procsBelow(dir) // what was forked before the freeze
-		for _, pid := range others(list) {
-			killOne(pid, member)
-		}
-		g.freeze(false)
+		g.killOnce(dir, member)
 		if err := wait.sleep(ctx); err != nil {
 			return busy(dir, err)
 		}
+	}
+}
+
+func (g *Group) killOnce(dir string, member func(int) bool) {
+	visits.Lock()
+	defer visits.Unlock()
+	g.freeze(true)
+	defer g.freeze(false)
+	list, _ := procsBelow(dir) // what was forked before the freeze
+	for _, pid := range others(list) {
+		killOne(pid, member)
 	}
 }
 

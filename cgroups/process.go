@@ -83,6 +83,9 @@ func (g *Group) main() string {
 			return dir
 		}
 	}
+	if len(list) == 0 {
+		return "" // made by best effort where nothing could be
+	}
 	return list[0]
 }
 

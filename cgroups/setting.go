@@ -31,6 +31,8 @@ type setting struct {
 	// optional: the kernel may be built without the file, and the value
 	// means the same as its absence.
 	optional bool
+	// instead is made where the kernel has no such file, or nil.
+	instead *setting
 }
 
 // plan is what New and Update do: pure data, made before anything is touched.
@@ -45,7 +47,10 @@ type controllers func(name string) (version, error)
 
 // makePlan translates the OCI resources. What peapod does not apply is
 // refused, never ignored. r may be nil.
-func makePlan(r *specs.LinuxResources, at controllers) (*plan, error) {
+//
+// forgive, where it is not nil, is asked whether to go on without what the host
+// has no controller for.
+func makePlan(r *specs.LinuxResources, at controllers, forgive func(error) bool) (*plan, error) {
 	p := &plan{}
 	if r == nil {
 		return p, nil
@@ -57,9 +62,9 @@ func makePlan(r *specs.LinuxResources, at controllers) (*plan, error) {
 	if p.devices, err = parseDevices(r.Devices); err != nil {
 		return nil, err
 	}
-	for _, f := range []func(*specs.LinuxResources, controllers) ([]setting, error){memory, cpu, cpuset, pids, unified} {
+	for _, f := range []func(*specs.LinuxResources, controllers) ([]setting, error){memory, cpu, cpuset, pids, blockIO, hugepages, network, rdma, unified} {
 		list, err := f(r, at)
-		if err != nil {
+		if err != nil && (forgive == nil || !errors.Is(err, ErrNoController) || !forgive(err)) {
 			return nil, err
 		}
 		p.settings = append(p.settings, list...)
@@ -79,44 +84,35 @@ func needed(settings []setting) []string {
 	return list
 }
 
-// refuse names the first resource that is asked for and not applied.
+// refuse names the first resource that is asked for and not applied. Limits of
+// kernel memory are passed over, as by all runtimes: since 5.4 it counts as
+// memory, and memory.limit is its limit.
 func refuse(r *specs.LinuxResources) error {
-	name, why := "", "peapod does not apply it yet; leave it out"
-	switch b := r.BlockIO; {
-	case b != nil && (b.Weight != nil || b.LeafWeight != nil || len(b.WeightDevice) > 0 ||
-		len(b.ThrottleReadBpsDevice)+len(b.ThrottleWriteBpsDevice)+len(b.ThrottleReadIOPSDevice)+len(b.ThrottleWriteIOPSDevice) > 0):
-		name = "blockIO"
-		why += `, or give io.* in "unified" on cgroup v2`
-	case len(r.HugepageLimits) > 0:
-		name = "hugepageLimits"
-		why += `, or give hugetlb.* in "unified" on cgroup v2`
-	case r.Network != nil && (r.Network.ClassID != nil || len(r.Network.Priorities) > 0):
-		name = "network"
-	case len(r.Rdma) > 0:
-		name = "rdma"
-		why += `, or give rdma.max in "unified" on cgroup v2`
-	case r.CPU != nil && (r.CPU.RealtimeRuntime != nil || r.CPU.RealtimePeriod != nil):
-		name = "cpu.realtimeRuntime and cpu.realtimePeriod"
-	//lint:ignore SA1019 deprecated fields are refused, not used
-	case r.Memory != nil && (r.Memory.Kernel != nil || r.Memory.KernelTCP != nil):
-		name, why = "memory.kernel and memory.kernelTCP", "kernels since 5.4 count kernel memory in memory.limit; leave it out"
-	case r.Memory != nil && r.Memory.UseHierarchy != nil && !*r.Memory.UseHierarchy:
-		name, why = "memory.useHierarchy false", "kernels since 5.11 always count hierarchically; leave it out"
-	default:
-		return nil
+	//lint:ignore SA1019 a deprecated field is refused, not used
+	if r.Memory != nil && r.Memory.UseHierarchy != nil && !*r.Memory.UseHierarchy {
+		return fmt.Errorf("resource memory.useHierarchy false: %w: kernels since 5.11 always count hierarchically; leave it out", ErrUnsupported)
 	}
-	return fmt.Errorf("resource %s: %w: %s", name, ErrUnsupported, why)
+	return nil
 }
 
 // where asks at for a controller that resource needs, and explains its absence.
 func where(at controllers, controller, resource string) (version, error) {
+	return whereEither(at, controller, controller, resource)
+}
+
+// whereEither is where, for a controller that has one name on v1 and another on
+// v2.
+func whereEither(at controllers, controller, second, resource string) (version, error) {
 	v, err := at(controller)
+	if v == missing && err == nil && second != controller {
+		v, err = at(second)
+	}
 	if err != nil || v != missing {
 		return v, err
 	}
 	return missing, fmt.Errorf("%s asked for, but the %s %w: on v1 mount it (mount -t cgroup -o %s cgroup %s/%s), "+
-		"on v2 it must be in %s/cgroup.controllers (kernel command line without cgroup_disable=%s and not taken by a v1 mount); or leave the limit out",
-		resource, controller, ErrNoController, controller, mountPoint, controller, mountPoint, controller)
+		"on v2 %s must be in %s/cgroup.controllers (kernel command line without cgroup_disable=%s and not taken by a v1 mount); or leave the limit out",
+		resource, controller, ErrNoController, controller, mountPoint, controller, second, mountPoint, controller)
 }
 
 // apply makes the settings in the directories that dir gives.
@@ -143,8 +139,11 @@ func apply(settings []setting, dir func(*setting) string) error {
 func (s *setting) write(dir string) error {
 	for line := range strings.SplitSeq(s.value, "\n") {
 		err := writeFile(dir+"/"+s.file, line)
-		if err == unix.ENOENT && s.optional {
+		switch {
+		case err == unix.ENOENT && s.optional:
 			return nil
+		case err == unix.ENOENT && s.instead != nil:
+			return s.instead.write(dir)
 		}
 		if err != nil {
 			return err
@@ -156,10 +155,16 @@ func (s *setting) write(dir string) error {
 // explain adds what the kernel means by refusing a value.
 func explain(s *setting, err error) error {
 	switch {
+	case errors.Is(err, unix.ENOENT) && s.instead != nil:
+		return fmt.Errorf("%w (this kernel has neither that nor %s: it has no BFQ, by which disks are shared out)", err, s.instead.file)
 	case errors.Is(err, unix.ENOENT):
 		return fmt.Errorf("%w (this kernel has no such file)", err)
+	case errors.Is(err, unix.ENODEV) && (s.controller == "io" || s.controller == "blkio"):
+		return fmt.Errorf("%w (there is no disk of that number; one for a partition is not enough: lsblk lists them)", err)
 	case errors.Is(err, unix.EBUSY) && s.controller == "memory":
 		return fmt.Errorf("%w (more than that is in use and cannot be reclaimed)", err)
+	case errors.Is(err, unix.EINVAL) && (s.file == "cpu.weight" || s.file == "cpu.shares"):
+		return fmt.Errorf("%w (out of range, or the group is idle: set cpu.idle to 0 too)", err)
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ERANGE):
 		return fmt.Errorf("%w (out of range, or more than the parent group has)", err)
 	}

@@ -10,9 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Update changes limits of the group; what r leaves out stays as it is. The
-// settings are made one after the other, those before a failing one remain
-// made. Device rules cannot be changed: the error is ErrUnsupported.
+// Update changes limits of the group; what r leaves out stays as it is, also
+// whether the group is frozen. The settings are made one after the other, those
+// before a failing one remain made. Device rules, where there are any, take the
+// place of all former ones; at no moment is open what neither allow.
 //
 // With memory.checkBeforeUpdate a limit below what is in use is refused;
 // without it the kernel reclaims, and on v2 kills, to get there.
@@ -20,23 +21,70 @@ func (g *Group) Update(r *specs.LinuxResources) error {
 	if r == nil {
 		return nil
 	}
-	if len(r.Devices) > 0 {
-		return failed("update", g.path, fmt.Errorf("device rules: %w while the group is in use; leave them out", ErrUnsupported))
-	}
-	p, err := g.host.plan(r)
-	if err == nil {
-		err = g.keepQuota(p, r)
-	}
-	if err == nil {
-		err = g.checkUsage(r)
-	}
-	if err == nil {
-		err = g.apply(p)
-	}
+	err := g.update(r)
 	if errors.Is(err, unix.ENOENT) && !exists(g.main()) {
 		err = ErrNotExist
 	}
 	return failed("update", g.path, err)
+}
+
+func (g *Group) update(r *specs.LinuxResources) error {
+	r, err := g.keepMemory(r)
+	if err != nil {
+		return err
+	}
+	p, err := g.host.plan(&Options{Resources: r})
+	if err != nil {
+		return err
+	}
+	g.allowKiller(p, r)
+	if err := g.keepQuota(p, r); err != nil {
+		return err
+	}
+	if err := g.checkUsage(r); err != nil {
+		return err
+	}
+	if err := g.unit.update(r); err != nil {
+		return err
+	}
+	if err := g.apply(p); err != nil {
+		return err
+	}
+	if len(r.Devices) > 0 {
+		return g.updateDevices(p.devices)
+	}
+	return nil
+}
+
+// keepMemory: the OCI's swap is memory and swap together, of which v2 has swap
+// alone; where only the sum changes the limit that holds is taken off.
+func (g *Group) keepMemory(r *specs.LinuxResources) (*specs.LinuxResources, error) {
+	m := r.Memory
+	if m == nil || value(m.Swap) <= 0 || value(m.Limit) != 0 {
+		return r, nil
+	}
+	name := g.host.unified + g.path + "/memory.max"
+	if l := g.host.find("memory"); l != nil {
+		name = l.dir + g.path + "/memory.limit_in_bytes"
+	}
+	text, err := readFile(name)
+	if err != nil && !errors.Is(err, unix.ENOENT) {
+		return nil, &step{"read " + name, hint(err)}
+	}
+	limit, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || limit > *m.Swap {
+		limit = -1 // none, which v1 writes as a great number
+	}
+	changed, memory := *r, *m
+	memory.Limit, changed.Memory = &limit, &memory
+	return &changed, nil
+}
+
+// allowKiller: a new group has the OOM killer, so that only Update has to say so.
+func (g *Group) allowKiller(p *plan, r *specs.LinuxResources) {
+	if m := r.Memory; m != nil && m.DisableOOMKiller != nil && !*m.DisableOOMKiller && g.host.find("memory") != nil {
+		p.settings = append(p.settings, setting{controller: "memory", version: one, file: "memory.oom_control", value: "0"})
+	}
 }
 
 // keepQuota: cpu.max of v2 has quota and period in one file, and a new period

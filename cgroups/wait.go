@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,6 +15,12 @@ const slice = 20
 // waitEvents waits until a group of v2 and all below it are without processes;
 // the kernel tells by cgroup.events. A group that is gone is empty.
 func waitEvents(ctx context.Context, dir string) error {
+	return waitKey(ctx, dir, func(text string) bool { return !populated(text) }, func(cause error) error { return busy(dir, cause) })
+}
+
+// waitKey waits until the content of cgroup.events is as wanted, or the group
+// gone. late makes the error when ctx ends.
+func waitKey(ctx context.Context, dir string, wanted func(text string) bool, late func(cause error) error) error {
 	fd, err := open(dir+"/cgroup.events", unix.O_RDONLY)
 	if errors.Is(err, unix.ENOENT) {
 		return nil
@@ -26,14 +31,14 @@ func waitEvents(ctx context.Context, dir string) error {
 	defer unix.Close(fd)
 	for {
 		text, err := events(fd)
-		if errors.Is(err, unix.ENODEV) || err == nil && !populated(text) {
+		if errors.Is(err, unix.ENODEV) || err == nil && wanted(text) {
 			return nil
 		}
 		if err != nil {
 			return hint(err)
 		}
 		if ctx.Err() != nil {
-			return busy(dir, context.Cause(ctx))
+			return late(context.Cause(ctx))
 		}
 		// What changed between the read and here is reported too: the file
 		// remembers which change its reader has seen.
@@ -57,12 +62,8 @@ func events(fd int) (string, error) {
 
 // populated parses cgroup.events.
 func populated(text string) bool {
-	for line := range strings.SplitSeq(text, "\n") {
-		if n, ok := strings.CutPrefix(line, "populated "); ok {
-			return n != "0"
-		}
-	}
-	return false
+	n := key(text, "populated")
+	return n != "" && n != "0"
 }
 
 // busy tells who is left.

@@ -34,11 +34,12 @@ func start(p *program.Program, group *cgroups.Group, nursery *namespaces.Nursery
 		defer dir.Close()
 		a.Sys.UseCgroupFD, a.Sys.CgroupFD = true, int(dir.Fd())
 	}
-	if nursery != nil {
-		err = nursery.Run(begin)
-		return proc, err
-	}
-	err = group.Enter(begin)
+	err = group.Enter(func() error {
+		if nursery != nil {
+			return nursery.Run(begin)
+		}
+		return begin()
+	})
 	return proc, err
 }
 

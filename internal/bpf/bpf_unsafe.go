@@ -118,3 +118,69 @@ func call(command uintptr, attr unsafe.Pointer, size uintptr) (int, error) {
 	}
 	return -1, unix.EAGAIN
 }
+
+// Replace attaches a program to a cgroup in the place of another one that is
+// attached there with BPF_F_ALLOW_MULTI; there is no moment with none or both
+// (Linux 5.6).
+func Replace(target, program, old int, kind uint32) error {
+	attr := struct{ target, program, kind, flags, old uint32 }{
+		uint32(target), uint32(program), kind, unix.BPF_F_ALLOW_MULTI | unix.BPF_F_REPLACE, uint32(old)}
+	_, err := call(unix.BPF_PROG_ATTACH, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	return err
+}
+
+// Detach takes a program off a cgroup.
+func Detach(target, program int, kind uint32) error {
+	attr := struct{ target, program, kind, flags uint32 }{uint32(target), uint32(program), kind, 0}
+	_, err := call(unix.BPF_PROG_DETACH, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	return err
+}
+
+// Attached opens the programs of a kind that peapod attached to a cgroup, which
+// have its name; the caller closes them. It takes CAP_SYS_ADMIN.
+func Attached(target int, kind uint32) ([]int, error) {
+	var ids [64]uint32 // BPF_CGROUP_MAX_PROGS
+	attr := struct {
+		target, kind, query, flags uint32
+		ids                        unsafe.Pointer
+		count                      uint32
+		_                          uint32
+	}{target: uint32(target), kind: kind, ids: unsafe.Pointer(&ids), count: uint32(len(ids))}
+	if _, err := call(unix.BPF_PROG_QUERY, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); err != nil {
+		return nil, err
+	}
+	var list []int
+	for _, id := range ids[:attr.count] {
+		open := struct{ id, next, flags uint32 }{id: id}
+		fd, err := call(unix.BPF_PROG_GET_FD_BY_ID, unsafe.Pointer(&open), unsafe.Sizeof(open))
+		if err == unix.ENOENT {
+			continue // it has gone meanwhile
+		}
+		if err == nil && !ours(fd) {
+			unix.Close(fd)
+			continue
+		}
+		if err != nil {
+			for _, fd := range list {
+				unix.Close(fd)
+			}
+			return nil, err
+		}
+		list = append(list, fd)
+	}
+	return list, nil
+}
+
+// ours tells whether a program has peapod's name.
+func ours(fd int) bool {
+	var info struct { // of struct bpf_prog_info
+		_    [64]byte
+		name [16]byte
+	}
+	attr := struct {
+		fd, size uint32
+		info     unsafe.Pointer
+	}{uint32(fd), uint32(unsafe.Sizeof(info)), unsafe.Pointer(&info)}
+	_, err := call(unix.BPF_OBJ_GET_INFO_BY_FD, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	return err == nil && info.name == name
+}
