@@ -2,6 +2,7 @@ package cgroups
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,4 +42,21 @@ func pageSize(s string) bool {
 	number := strings.TrimRight(s, "KMGB")
 	unit := s[len(number):]
 	return number != "" && strings.Trim(number, "0123456789") == "" && number[0] != '0' && slices.Contains([]string{"KB", "MB", "GB"}, unit)
+}
+
+// pageSizes are those of the host, "2MB", as the files are named.
+func pageSizes() (list []string) {
+	entries, _ := os.ReadDir("/sys/kernel/mm/hugepages")
+	for _, e := range entries {
+		kib, err := strconv.ParseUint(strings.TrimSuffix(strings.TrimPrefix(e.Name(), "hugepages-"), "kB"), 10, 64)
+		if err != nil {
+			continue
+		}
+		unit := 0
+		for ; kib%1024 == 0 && unit < 2; unit++ {
+			kib /= 1024
+		}
+		list = append(list, strconv.FormatUint(kib, 10)+[]string{"KB", "MB", "GB"}[unit])
+	}
+	return list
 }
