@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/peapod/peapod/internal/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -70,6 +71,19 @@ func (g *Group) Frozen() (bool, error) {
 	}
 	frozen, err := frozenTwo(g.host.unified + g.path)
 	return frozen, failed("look whether it is frozen", g.path, err)
+}
+
+// AwaitThaw waits until the group is not frozen, or gone.
+func (g *Group) AwaitThaw(ctx context.Context) error {
+	for wait := newDelay(); ; {
+		frozen, err := g.Frozen()
+		if err != nil || !frozen {
+			return err
+		}
+		if err := wait.sleep(ctx); err != nil {
+			return failed("wait until it is thawed", g.path, err)
+		}
+	}
 }
 
 // frozenTwo: the first file says what is, the second what was asked for.
@@ -164,7 +178,7 @@ func freezeTwice(ctx context.Context, dir string) (done bool, err error) {
 		return false, gone(err)
 	}
 	for _, pid := range list {
-		if parent := parentOf(pid); parent > 0 && !slices.Contains(list, parent) && sharesMemory(pid, parent) {
+		if parent := parentOf(pid); parent > 0 && !slices.Contains(list, parent) && proc.SameMemory(pid, parent) {
 			return false, hint(writeFile(dir+"/cgroup.freeze", "0"))
 		}
 	}
@@ -184,14 +198,6 @@ func parentOf(pid int) int {
 	}
 	n, _ := strconv.Atoi(f[1])
 	return n
-}
-
-// sharesMemory asks kcmp(2); a kernel without it, or that forbids it, tells
-// nothing.
-func sharesMemory(a, b int) bool {
-	const kcmpVM = 1
-	n, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(a), uintptr(b), kcmpVM, 0, 0, 0)
-	return errno == 0 && n == 0
 }
 
 // gone is the error for a group's file that cannot be had.

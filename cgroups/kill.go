@@ -143,6 +143,8 @@ func thaw(dir string) {
 	}
 }
 
+const maxDelay = 10 * time.Millisecond
+
 // delay is a pause that grows with every turn, 50 µs to 10 ms.
 type delay struct{ next time.Duration }
 
@@ -151,7 +153,7 @@ func newDelay() *delay { return &delay{50 * time.Microsecond} }
 func (d *delay) sleep(ctx context.Context) error {
 	t := time.NewTimer(d.next)
 	defer t.Stop()
-	d.next = min(2*d.next, 10*time.Millisecond)
+	d.next = min(2*d.next, maxDelay)
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)

@@ -18,6 +18,9 @@ type OOM struct {
 	// Kills is how many processes the kernel killed for it. On v1 those of
 	// groups below are not counted.
 	Kills uint64
+	// Stuck tells that processes wait for memory now, since the OOM killer
+	// was disabled (v1).
+	Stuck bool
 }
 
 // OOM reads the counters. They are zero where nothing limits memory, and when the
@@ -26,10 +29,11 @@ func (g *Group) OOM() (OOM, error) {
 	r := &statReader{}
 	var o OOM
 	if dir := g.dirOne("memory"); dir != "" {
-		o.Kills = r.keys(dir, "memory.oom_control")["oom_kill"]
+		k := r.keys(dir, "memory.oom_control")
+		o.Kills, o.Stuck = k["oom_kill"], k["oom_kill_disable"] == 1 && k["under_oom"] == 1
 	} else {
 		k := r.keys(g.dirTwo(), "memory.events")
-		o = OOM{k["oom"], k["oom_kill"]}
+		o.Events, o.Kills = k["oom"], k["oom_kill"]
 	}
 	if r.err != nil {
 		return o, failed("read "+r.name, g.path, hint(r.err))
@@ -42,13 +46,21 @@ type OOMWatch struct {
 	group  *Group
 	file   *os.File // inotify, or an eventfd on v1
 	legacy bool
+	last   OOM
 }
 
 // WatchOOM begins to follow the group's OOM events, of which the kernel tells:
 // by inotify on v2, by an eventfd on v1. The caller closes it. The error is
 // ErrNoController where memory is not limited at all.
 func (g *Group) WatchOOM() (*OOMWatch, error) {
+	before, err := g.OOM()
+	if err != nil {
+		return nil, err
+	}
 	w, err := g.watchOOM()
+	if w != nil {
+		w.last = before
+	}
 	if errors.Is(err, unix.ENOENT) {
 		err = ErrNoController
 		if !exists(g.main()) {
@@ -113,15 +125,18 @@ func (w *OOMWatch) Next(ctx context.Context) (o OOM, more bool, err error) {
 		}
 		return o, false, failed("watch for lack of memory", w.group.path, err)
 	}
-	if o, err = w.group.OOM(); err != nil {
-		return o, false, err
+	// v1 tells before it kills: the counter comes a moment later.
+	for wait := newDelay(); ; {
+		if o, err = w.group.OOM(); err != nil {
+			return o, false, err
+		}
+		more = w.populated()
+		if !w.legacy || !more || o != w.last || wait.next >= maxDelay || wait.sleep(ctx) != nil {
+			w.last = o
+			return o, more, nil
+		}
 	}
-	return o, w.populated(), nil
 }
-
-// Legacy tells that each event which Next sees, while there is more, is lack of
-// memory: v1 tells before it kills, so that the counters may be behind.
-func (w *OOMWatch) Legacy() bool { return w.legacy }
 
 // populated: on v1 the removal of the group is an event.
 func (w *OOMWatch) populated() bool {

@@ -163,6 +163,8 @@ func explain(s *setting, err error) error {
 		return fmt.Errorf("%w (there is no disk of that number; one for a partition is not enough: lsblk lists them)", err)
 	case errors.Is(err, unix.EBUSY) && s.controller == "memory":
 		return fmt.Errorf("%w (more than that is in use and cannot be reclaimed)", err)
+	case errors.Is(err, unix.EINVAL) && s.file == "memory.limit_in_bytes":
+		return fmt.Errorf("%w (memory and swap together are limited to less: set memory.swap too)", err)
 	case errors.Is(err, unix.EINVAL) && (s.file == "cpu.weight" || s.file == "cpu.shares"):
 		return fmt.Errorf("%w (out of range, or the group is idle: set cpu.idle to 0 too)", err)
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ERANGE):

@@ -30,6 +30,23 @@ func (g *Group) statCPU(r *statReader, s *Stats) {
 	c.Throttling.Periods, c.Throttling.ThrottledPeriods = k["nr_periods"], k["nr_throttled"]
 	c.Throttling.ThrottledTime = k["throttled_time"] + unit*k["throttled_usec"]
 	c.Pressure = r.pressure(g.dirTwo(), "cpu.pressure")
+	s.CPULimit = g.quota(r)
+}
+
+// quota is how many cores may be used, 0 where nothing limits that.
+func (g *Group) quota(r *statReader) float64 {
+	var quota, period string
+	if dir := g.dirOne("cpu"); dir != "" {
+		quota, period = r.text(dir, "cpu.cfs_quota_us"), r.text(dir, "cpu.cfs_period_us")
+	} else {
+		quota, period, _ = strings.Cut(r.text(g.dirTwo(), "cpu.max"), " ")
+	}
+	q, err1 := strconv.ParseFloat(strings.TrimSpace(quota), 64)
+	p, err2 := strconv.ParseFloat(strings.TrimSpace(period), 64)
+	if err1 != nil || err2 != nil || q <= 0 || p <= 0 {
+		return 0
+	}
+	return q / p
 }
 
 func (g *Group) statCPUSet(r *statReader, s *Stats) {

@@ -71,7 +71,7 @@ func TestOOM(t *testing.T) {
 	}
 	killed := time.Now()
 	o, _, err := w.Next(testkit.Soon(t))
-	if err != nil || !w.Legacy() && o.Kills == 0 {
+	if err != nil || o.Kills != 1 {
 		t.Errorf("%+v, %v", o, err)
 	}
 	t.Logf("killed %v after its start, told %v after that", killed.Sub(started), time.Since(killed))

@@ -10,6 +10,8 @@ type Stats struct {
 	Pids    PidsStats               `json:"pids"`
 	Block   BlockStats              `json:"blkio"`
 	Hugetlb map[string]HugetlbStats `json:"hugetlb"` // by size of page: "2MB"
+	// CPULimit is the quota in cores; 0 is none. runc does not tell it.
+	CPULimit float64 `json:"-"`
 }
 
 // CPUStats are about processor time. Times are in nanoseconds.

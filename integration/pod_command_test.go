@@ -100,9 +100,9 @@ func TestPodDetached(t *testing.T) {
 	if got := peapod(t, "pod", "ps", "-q").ok(); got != name {
 		t.Errorf("ps -q: %q", got)
 	}
-	row := regexp.MustCompile(`^` + name + ` +2/2 +Running +0 +\d+s +` + address + `->80/tcp$`)
+	row := regexp.MustCompile(`^` + name + ` +2/2 +Running +0 +\d+s +[\d.]+[KM]?(/[\d.]+[KM])? +` + address + `->80/tcp$`)
 	if lines := strings.Split(peapod(t, "pod", "ps").ok(), "\n"); len(lines) != 2 || !row.MatchString(lines[1]) ||
-		strings.Join(strings.Fields(lines[0]), " ") != "NAME READY STATUS RESTARTS AGE PORTS" {
+		strings.Join(strings.Fields(lines[0]), " ") != "NAME READY STATUS RESTARTS AGE MEMORY PORTS" {
 		t.Errorf("ps: %q", lines)
 	}
 	if got := peapod(t, "pod", "ps", "-o", "wide").ok(); !strings.Contains(got, "a=running,b=running") {

@@ -26,6 +26,10 @@ const ReasonLost = "SupervisorLost"
 // liveness or startup probe, of which the message tells.
 const ReasonUnhealthy = "Unhealthy"
 
+// ReasonOOMKilled is the reason of a container that the kernel killed because of
+// its memory limit.
+const ReasonOOMKilled = "OOMKilled"
+
 // PodStatus is what became of a pod. Field names are those of a Kubernetes v1
 // PodStatus where that has them.
 type PodStatus struct {
@@ -116,7 +120,7 @@ type StateTerminated struct {
 	// ExitCode is the process's, or 128 and the number of the signal.
 	ExitCode   int       `json:"exitCode"`
 	Signal     int       `json:"signal,omitempty"`
-	Reason     string    `json:"reason"` // Completed, Error, ContainerCannotRun, ReasonUnhealthy
+	Reason     string    `json:"reason"` // Completed, Error, ContainerCannotRun, ReasonOOMKilled, ReasonUnhealthy
 	Message    string    `json:"message,omitempty"`
 	StartedAt  time.Time `json:"startedAt,omitzero"`
 	FinishedAt time.Time `json:"finishedAt,omitzero"` // zero: nobody saw it

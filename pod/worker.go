@@ -181,6 +181,7 @@ func (w *worker) await() *StateTerminated {
 		w.s.log().Error("the container's end is not known", "container", w.name(), "error", err)
 		status.Code = 255
 	}
+	outOfMemory := w.lackedMemory(in, status.ExitCode()) // which the cgroup knows until
 	if err := in.container.Delete(context.Background(), true); err != nil {
 		w.s.log().Error("the container cannot be removed", "container", w.name(), "error", err)
 	}
@@ -194,6 +195,8 @@ func (w *worker) await() *StateTerminated {
 	}
 	if t.Message = in.verdict(); t.Message != "" {
 		t.Reason = ReasonUnhealthy
+	} else if outOfMemory {
+		t.Reason, t.Message = ReasonOOMKilled, w.memoryLimit()
 	}
 	w.s.log().Info("container ended", "container", w.name(), "status", status.String(), "why", t.Message)
 	return t

@@ -41,3 +41,17 @@ func LoadProcess(path string) (*specs.Process, error) {
 	}
 	return process, nil
 }
+
+// LoadResources reads limits (runtime-spec, "config-linux", resources) from a
+// JSON file, as Update takes them.
+func LoadResources(path string) (*specs.LinuxResources, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	r := &specs.LinuxResources{}
+	if err := strict.DecodeExtensible(path, data, r); err != nil {
+		return nil, err
+	}
+	return r, nil
+}

@@ -25,6 +25,7 @@ type plan struct {
 	// has to be there first.
 	bindsGroup bool
 	hooks      *setupHooks // nil where there are none
+	real       bool        // it is to be performed, not only listed
 }
 
 // program compiles the plan.
@@ -34,6 +35,9 @@ func (c *plan) program() (*program.Program, error) {
 		c.id.ownScore(p)
 	}
 	prologue(p)
+	if c.real {
+		allCPUs(p)
+	}
 	c.members.steps(p)
 	if c.members.has(unix.CLONE_NEWCGROUP) {
 		p.Call(unix.SYS_UNSHARE, cloneFlags(unix.CLONE_NEWCGROUP)).For("make", "the cgroup namespace")

@@ -71,6 +71,8 @@ func (c *Container) Status() specs.ContainerState {
 		return specs.StateStopped
 	case c.waiting():
 		return specs.StateCreated
+	case c.paused():
+		return StatePaused
 	}
 	return specs.StateRunning
 }

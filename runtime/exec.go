@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/cgroups"
 	"github.com/peapod/peapod/internal/program"
 	"github.com/peapod/peapod/namespaces"
 	"golang.org/x/sys/unix"
@@ -28,6 +29,9 @@ type ExecOptions struct {
 	ConsoleAnswer bool
 	// PidFile, when not "", gets the process's pid.
 	PidFile string
+	// IgnorePaused waits for a paused container to be resumed, where it is
+	// ErrPaused otherwise.
+	IgnorePaused bool
 	// KillWithParent ends the process when the caller ends.
 	KillWithParent bool
 }
@@ -81,6 +85,11 @@ func (c *Container) exec(ctx context.Context, o *ExecOptions) (proc *Process, er
 	if err != nil && !errors.Is(err, errNoGroup) {
 		return nil, err
 	}
+	if group != nil {
+		if err := runs(ctx, group, o.IgnorePaused); err != nil {
+			return nil, err
+		}
+	}
 
 	if !slices.ContainsFunc(c.record.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == specs.UserNamespace }) {
 		id.caps = c.runtime.passOn(id.caps, c.ID())
@@ -112,6 +121,18 @@ func (c *Container) exec(ctx context.Context, o *ExecOptions) (proc *Process, er
 	return p, nil
 }
 
+// runs refuses a paused container, or waits for the end of that.
+func runs(ctx context.Context, group *cgroups.Group, wait bool) error {
+	frozen, err := group.Frozen()
+	switch {
+	case err != nil || !frozen:
+		return err
+	case !wait:
+		return fmt.Errorf("%w: resume it first", ErrPaused)
+	}
+	return group.AwaitThaw(ctx)
+}
+
 // remember keeps what end has to reap: a pid namespace ends only when all of
 // its processes were reaped, also those that nobody waits for yet.
 func (c *Container) remember(p *child) {
@@ -128,6 +149,9 @@ func execProgram(members []specs.LinuxNamespace, name string, id *identity, targ
 		id.ownScore(p)
 	}
 	prologue(p)
+	if len(id.affinity.initial) == 0 && len(id.affinity.final) == 0 {
+		allCPUs(p)
+	}
 	var flags uint64
 	for _, ns := range members {
 		flags |= uint64(namespaces.Kind(ns.Type).Flag())

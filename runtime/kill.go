@@ -28,6 +28,9 @@ func (c *Container) Kill(sig unix.Signal, all bool) error {
 	if err == unix.ESRCH {
 		err = ErrNotRunning
 	}
+	if err == nil && sig == unix.SIGKILL {
+		c.thaw()
+	}
 	return wrap("kill", c.ID(), err)
 }
 
@@ -40,6 +43,9 @@ func (c *Container) killAll(sig unix.Signal) error {
 		if err := unix.Kill(pid, sig); err != nil && err != unix.ESRCH {
 			return fmt.Errorf("process %d: %w", pid, err)
 		}
+	}
+	if sig == unix.SIGKILL {
+		c.thaw()
 	}
 	return nil
 }

@@ -68,7 +68,7 @@ func (o *CreateOptions) plan(root, id string, open bool) (c *plan, err error) {
 	if spec.Linux == nil {
 		spec.Linux = &specs.Linux{}
 	}
-	c = &plan{spec: &spec, options: &options}
+	c = &plan{spec: &spec, options: &options, real: open}
 	if c.id, err = checkProcess(spec.Process); err != nil {
 		return nil, err
 	}

@@ -84,14 +84,15 @@ Example: sudo peapod pod run examples/hello.json`,
 		Flags: p.globalFlags(),
 		Commands: slices.Concat(
 			category(containerCategory, p.runCommand(), p.createCommand(), p.startCommand(), p.execCommand(), p.killCommand(),
-				p.deleteCommand(), p.stateCommand(), p.listCommand(), p.psCommand(), p.specCommand(), p.planCommand()),
-			category(podCategory, p.podCommand(), p.serviceCommand()),
+				p.pauseCommand(), p.resumeCommand(), p.updateCommand(), p.deleteCommand(), p.stateCommand(), p.listCommand(),
+				p.psCommand(), p.eventsCommand(), p.specCommand(), p.planCommand()),
+			category(podCategory, p.podCommand(), p.serviceCommand(), p.statsCommand()),
 			category(otherCategory, p.proxyCommand(), p.featuresCommand(), p.completionCommand()),
 		),
 		// runc's, and what people try.
 		Elsewhere: map[string]string{
-			"pause": "", "resume": "", "update": "", "events": "", "checkpoint": "", "restore": "",
-			"version": "--version", "services": "service", "svc": "service", "stats": "service top",
+			"checkpoint": "", "restore": "",
+			"version": "--version", "services": "service", "svc": "service",
 		},
 	}
 }

@@ -34,7 +34,7 @@ Example: peapod exec -t --env TERM=xterm web1 sh -l`,
 			{Name: "no-new-privs", Usage: "set no_new_privs"},
 			{Kind: cli.String, Name: "apparmor", Hidden: true},
 			{Kind: cli.String, Name: "process-label", Hidden: true},
-			{Name: "ignore-paused", Usage: "in a paused container too"},
+			{Name: "ignore-paused", Usage: "wait for a paused container to be resumed"},
 		}, processFlags()...),
 		Verbatim: 1,
 		Action:   p.exec,
@@ -54,7 +54,7 @@ func (p *peapod) exec(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	o := &runtime.ExecOptions{PidFile: c.String("pid-file")}
+	o := &runtime.ExecOptions{PidFile: c.String("pid-file"), IgnorePaused: c.Bool("ignore-paused")}
 	if o.Process, err = execProcess(c, container.Spec().Process); err != nil {
 		return err
 	}

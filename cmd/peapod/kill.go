@@ -90,7 +90,7 @@ func (p *peapod) delete(c *cli.Context) error {
 		return err
 	}
 	status := container.Status()
-	if !force && status == specs.StateRunning {
+	if !force && (status == specs.StateRunning || status == runtime.StatePaused) {
 		return fmt.Errorf("cannot delete container %s that is not stopped: %s: kill it first, or give --force", container.ID(), status)
 	}
 	p.log.Debug("delete a container", "id", container.ID(), "status", status, "bundle", container.Bundle())

@@ -31,7 +31,7 @@ func TestUnknownNames(t *testing.T) {
 		"--root":                  `peapod: --root: a value is missing: give DIR`,
 		"help lsit":               `there is no command "lsit": did you mean list? (peapod --help lists them)`,
 		"help pod rn":             `there is no command "pod rn": did you mean run? (peapod pod --help lists them)`,
-		"pause ID":                `runc's "pause" is not supported yet (peapod --help lists what is)`,
+		"checkpoint ID":           `runc's "checkpoint" is not supported yet (peapod --help lists what is)`,
 		"features x":              `1 argument`,
 		"version":                 `there is no command "version": did you mean --version? (peapod --help lists them)`,
 		"pod list":                `there is no command "pod list": did you mean ps? (peapod pod --help lists them)`,
@@ -66,8 +66,8 @@ func TestComplete(t *testing.T) {
 	other := t.TempDir()
 	makeDirs(t, other, "containers/elsewhere")
 	for in, want := range map[string]string{
-		"":                           "completion create delete exec kill list plan pod proxy ps run service spec start state",
-		"st":                         "start state",
+		"":                           "completion create delete events exec kill list pause plan pod proxy ps resume run service spec start state stats update",
+		"st":                         "start state stats",
 		"--ro":                       "--root",
 		"--root ":                    "",
 		"delete ":                    "db web1 web2",

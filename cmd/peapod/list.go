@@ -44,7 +44,7 @@ func (p *peapod) stateCommand() *cli.Command {
 		Name:      "state",
 		Usage:     "print a container's state as JSON",
 		ArgsUsage: "ID",
-		Description: `The status is creating, created, running or stopped; the pid of a stopped
+		Description: `The status is creating, created, running, paused or stopped; the pid of a stopped
 container is 0.
 
 Example: peapod state web1`,

@@ -23,6 +23,8 @@ func eventText(e pod.Event, containers int) string {
 	switch {
 	case end.Reason == pod.ReasonUnhealthy:
 		text += ", ended because its " + end.Message
+	case end.Reason == pod.ReasonOOMKilled:
+		text += ", killed for lack of memory: " + end.Message
 	case end.Message != "":
 		text = fmt.Sprintf("%s cannot be started: %s", e.Container, end.Message)
 	}

@@ -50,13 +50,13 @@ func (p *peapod) podPs(c *cli.Context) error {
 		return p.printJSON(list)
 	}
 	w := tabwriter.NewWriter(p.stdout, 8, 1, 3, ' ', 0)
-	head := "NAME\tREADY\tSTATUS\tRESTARTS\tAGE\tPORTS"
+	head := "NAME\tREADY\tSTATUS\tRESTARTS\tAGE\tMEMORY\tPORTS"
 	if format == "wide" {
 		head += "\tSUPERVISOR\tCONTAINERS"
 	}
 	fmt.Fprintln(w, head)
 	for _, r := range records {
-		fmt.Fprintln(w, strings.Join(podRow(r, time.Now(), format == "wide"), "\t"))
+		fmt.Fprintln(w, strings.Join(podRow(r, time.Now(), p.memoryOf(r), format == "wide"), "\t"))
 	}
 	return w.Flush()
 }
@@ -80,7 +80,7 @@ func (p *peapod) printJSON(v any) error {
 }
 
 // podRow is a pod's line in the table.
-func podRow(r *pod.Record, now time.Time, wide bool) []string {
+func podRow(r *pod.Record, now time.Time, memory string, wide bool) []string {
 	ready, restarts := 0, 0
 	var containers []string
 	for _, c := range r.Status.ContainerStatuses {
@@ -96,6 +96,7 @@ func podRow(r *pod.Record, now time.Time, wide bool) []string {
 		podWord(r.Status),
 		fmt.Sprint(restarts),
 		age(r.Status.StartTime, now),
+		memory,
 		strings.Join(podPorts(r), ","),
 	}
 	if wide {
@@ -110,6 +111,9 @@ func podWord(s pod.PodStatus) string {
 		return s.Reason
 	}
 	for _, c := range s.ContainerStatuses {
+		if c.State.Terminated != nil && c.State.Terminated.Reason == pod.ReasonOOMKilled {
+			return pod.ReasonOOMKilled
+		}
 		if c.State.Waiting != nil && c.State.Waiting.Reason != "" {
 			return c.State.Waiting.Reason
 		}
@@ -127,6 +131,8 @@ func containerWord(s pod.ContainerState) string {
 	switch {
 	case s.Running != nil:
 		return "running"
+	case s.Terminated != nil && s.Terminated.Reason == pod.ReasonOOMKilled:
+		return s.Terminated.Reason
 	case s.Terminated != nil:
 		return fmt.Sprintf("exited(%d)", s.Terminated.ExitCode)
 	case s.Waiting != nil:

@@ -76,8 +76,8 @@ func TestPodRow(t *testing.T) {
 		{Name: "a", Ready: true, RestartCount: 2, State: pod.ContainerState{Running: &pod.StateRunning{}}},
 		{Name: "b", RestartCount: 1, State: pod.ContainerState{Waiting: &pod.StateWaiting{Reason: "CrashLoopBackOff"}}},
 	}}
-	want := "web|1/2|CrashLoopBackOff|3|-|127.0.0.1:8080->80/tcp,0.0.0.0:5->5/tcp|42|a=running,b=CrashLoopBackOff"
-	if got := strings.Join(podRow(r, time.Now(), true), "|"); got != want {
+	want := "web|1/2|CrashLoopBackOff|3|-|12M/64M|127.0.0.1:8080->80/tcp,0.0.0.0:5->5/tcp|42|a=running,b=CrashLoopBackOff"
+	if got := strings.Join(podRow(r, time.Now(), "12M/64M", true), "|"); got != want {
 		t.Errorf("%s", got)
 	}
 	for _, phase := range []pod.Phase{pod.PodSucceeded, pod.PodFailed} {
