@@ -39,6 +39,9 @@ func (g *Group) Delete(ctx context.Context) error {
 // Destroy kills what is in the group, if anything is, and removes the group, all
 // below it and the parents that peapod made. nil if there is no such group.
 func (g *Group) Destroy(ctx context.Context) error {
+	if g.unit != nil {
+		return g.destroyScope(ctx)
+	}
 	// Most groups are empty when their time has come.
 	if !g.removed() {
 		if err := g.Kill(ctx); err != nil {
@@ -49,6 +52,17 @@ func (g *Group) Destroy(ctx context.Context) error {
 		}
 	}
 	return g.DeleteParents()
+}
+
+// destroyScope: what is left is systemd's to remove, but on v1 not all of it.
+func (g *Group) destroyScope(ctx context.Context) error {
+	if err := g.Kill(ctx); err != nil {
+		return err
+	}
+	if err := g.unit.stop(); err != nil {
+		return failed("delete", g.path, err)
+	}
+	return g.Delete(ctx)
 }
 
 // removed removes the group where it is empty and has none below it.

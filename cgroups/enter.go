@@ -25,6 +25,7 @@ import (
 // (behind the caller's back, while the caller goes on) and lives on, so a
 // process with Pdeathsig is safe. If it cannot be moved back, it ends.
 func (g *Group) Enter(f func() error) error {
+	defer g.unit.release()
 	if len(g.host.legacy) == 0 {
 		visits.RLock()
 		defer visits.RUnlock()

@@ -32,8 +32,6 @@ type Options struct {
 	BestEffort bool
 	// LeftOut is told what BestEffort did without; it may be nil.
 	LeftOut func(error)
-	// Systemd has systemd make the group, which is a scope then: see Scope.
-	Systemd bool
 }
 
 // New makes the group at path, with the limits of r (nil: none), in all
@@ -69,21 +67,28 @@ func Load(path string) (*Group, error) {
 }
 
 func (h *host) load(unsafePath string) (*Group, error) {
-	clean, err := cleanPath(unsafePath)
+	clean, err := Place(unsafePath)
 	if err != nil {
 		return nil, failed("load", unsafePath, err)
+	}
+	var u *unit
+	if IsScope(unsafePath) {
+		u, _ = parseScope(unsafePath)
 	}
 	has := h.only(func(dir string) bool { return exists(dir + clean) })
 	if has.empty() {
 		return nil, failed("load", clean, ErrNotExist)
 	}
-	return &Group{host: has, path: clean}, nil
+	return &Group{host: has, path: clean, unit: u}, nil
 }
 
 // Path gives the group's path below the hierarchies, "/peapod/web".
 func (g *Group) Path() string { return g.path }
 
 func (h *host) create(unsafePath string, o Options) (*Group, error) {
+	if IsScope(unsafePath) {
+		return h.createScope(unsafePath, o)
+	}
 	path, err := cleanPath(unsafePath)
 	if err != nil {
 		return nil, failed("make", unsafePath, err)

@@ -13,9 +13,6 @@ const maxName = 255
 // another group than the text suggests is refused, not resolved: "..", ".",
 // control characters, the root itself, and names of the kernel's own files.
 func cleanPath(unsafePath string) (string, error) {
-	if strings.Count(unsafePath, ":") == 2 {
-		return "", fmt.Errorf("%w path: slice:prefix:name is for the systemd driver; give a path such as /peapod/web", ErrInvalid)
-	}
 	var names []string
 	for name := range strings.SplitSeq(unsafePath, "/") {
 		if name == "" {

@@ -15,6 +15,7 @@ func TestCleanPath(t *testing.T) {
 		{"/user.slice/ü b", "/user.slice/ü b"},
 		{"/" + strings.Repeat("x", 255), "/" + strings.Repeat("x", 255)},
 		{"/a:b", "/a:b"},
+		{"/a:b:c", "/a:b:c"},
 	} {
 		if got, err := cleanPath(test.path); err != nil || got != test.want {
 			t.Errorf("%q gives %q, %v", test.path, got, err)
@@ -35,7 +36,6 @@ func TestCleanPath(t *testing.T) {
 		"/\xff":                           "control character",
 		"/a/cgroup.procs":                 "reserved",
 		"/" + strings.Repeat("x", 256):    "256 bytes",
-		"system.slice:peapod:web":         "systemd",
 		"/" + strings.Repeat("x", 300000): "bytes",
 	} {
 		_, err := cleanPath(path)

@@ -1,7 +1,213 @@
 package cgroups
 
-import specs "github.com/opencontainers/runtime-spec/specs-go"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
 
-type unit struct{}
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/internal/program"
+	"github.com/peapod/peapod/internal/systemd"
+	"golang.org/x/sys/unix"
+)
 
-func (u *unit) update(r *specs.LinuxResources) error { return nil }
+// systemdPatience is for how long systemd is waited for.
+const systemdPatience = 30 * time.Second
+
+// unit is a scope of systemd that a group belongs to. The kernel's files are
+// written as for any group: the scope is delegated to us. systemd is told of the
+// limits too, since it writes its own again whenever it reloads.
+type unit struct {
+	name, slice string
+	// holder is a process that does nothing: systemd makes no empty scope. It
+	// ends when another one is born there.
+	holder *program.Process
+}
+
+// IsScope tells whether a path has the form "slice:prefix:name", that of a scope
+// which systemd makes: prefix-name.scope in the slice, system.slice where that is
+// left out. All functions that take paths take this form too.
+func IsScope(path string) bool { return strings.Count(path, ":") == 2 && !strings.Contains(path, "/") }
+
+// Place gives the path below the hierarchies' mount points that a path of either
+// form stands for.
+func Place(path string) (string, error) {
+	if !IsScope(path) {
+		return cleanPath(path)
+	}
+	u, err := parseScope(path)
+	if err != nil {
+		return "", err
+	}
+	return u.path(), nil
+}
+
+// parseScope reads "slice:prefix:name".
+func parseScope(path string) (*unit, error) {
+	part := strings.Split(path, ":")
+	u := &unit{slice: part[0], name: part[2] + ".scope"}
+	if u.slice == "" {
+		u.slice = "system.slice"
+	}
+	if part[1] != "" {
+		u.name = part[1] + "-" + u.name
+	}
+	name := strings.TrimSuffix(u.slice, ".slice")
+	switch {
+	case part[2] == "" || strings.HasSuffix(part[2], ".slice"):
+		return nil, fmt.Errorf("%w path %q: name the scope behind the second colon", ErrInvalid, path)
+	case strings.Trim(u.name, unitLetters) != "" || len(u.name) > maxName:
+		return nil, fmt.Errorf("%w path %q: names of units have letters, digits and -_.:\\@ (systemd.unit(5))", ErrInvalid, path)
+	case name == u.slice || strings.Trim(name, unitLetters) != "",
+		name != "-" && (name == "" || strings.HasPrefix(name, "-") || strings.HasSuffix(name, "-") || strings.Contains(name, "--")):
+		return nil, fmt.Errorf("%w path %q: %q is no slice; give one such as system.slice or apps-web.slice", ErrInvalid, path, u.slice)
+	}
+	return u, nil
+}
+
+const unitLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.\\@"
+
+// path: a-b.slice is in a.slice (systemd.slice(5)).
+func (u *unit) path() string {
+	path, prefix := "", ""
+	if name := strings.TrimSuffix(u.slice, ".slice"); name != "-" {
+		for part := range strings.SplitSeq(name, "-") {
+			prefix += part
+			path += "/" + prefix + ".slice"
+			prefix += "-"
+		}
+	}
+	return path + "/" + u.name
+}
+
+// ask connects to systemd for one question.
+func ask(f func(context.Context, *systemd.Conn) error) error {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), systemdPatience, errors.New("no answer in 30s"))
+	defer cancel()
+	c, err := systemd.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return f(ctx, c)
+}
+
+// start has systemd make the scope.
+func (u *unit) start(r *specs.LinuxResources, two bool) error {
+	if _, err := os.Stat("/run/systemd/system"); err != nil {
+		return fmt.Errorf("%w: this host does not run systemd; give a path such as /peapod/web, and no --systemd-cgroup", ErrUnsupported)
+	}
+	if err := u.hold(); err != nil {
+		return err
+	}
+	err := ask(func(ctx context.Context, c *systemd.Conn) error {
+		return c.StartScope(ctx, u.name, append(u.properties(), properties(r, two)...))
+	})
+	if err != nil {
+		u.release()
+	}
+	return err
+}
+
+// hold starts the process that is in the scope first.
+func (u *unit) hold() error {
+	p := program.New()
+	p.CloseOthers()
+	p.Call(unix.SYS_PPOLL, program.Int(0), program.Int(0), program.Int(0), program.Int(0)).For("wait for", "the container")
+	p.Exit(0)
+	process, err := p.Start(&program.Attr{})
+	if err != nil {
+		return &step{"start a process for the scope", err}
+	}
+	u.holder = process
+	return nil
+}
+
+// release ends it.
+func (u *unit) release() {
+	if u != nil && u.holder != nil {
+		u.holder.Abort()
+		u.holder = nil
+	}
+}
+
+// stop has systemd forget the scope.
+func (u *unit) stop() error {
+	if u == nil {
+		return nil
+	}
+	u.release()
+	return ask(func(ctx context.Context, c *systemd.Conn) error { return c.Stop(ctx, u.name) })
+}
+
+// update tells systemd the new limits, before the kernel is told.
+func (u *unit) update(r *specs.LinuxResources, two bool) error {
+	if u == nil {
+		return nil
+	}
+	list := properties(r, two)
+	if len(list) == 0 {
+		return nil
+	}
+	return ask(func(ctx context.Context, c *systemd.Conn) error { return c.Change(ctx, u.name, list) })
+}
+
+// properties are those of every scope, as runc has them.
+func (u *unit) properties() []systemd.Property {
+	return []systemd.Property{
+		systemd.Set("Description", "peapod container "+strings.TrimSuffix(u.name, ".scope")),
+		systemd.Set("Slice", u.slice),
+		systemd.Set("Delegate", true),
+		systemd.Set("PIDs", []uint32{uint32(u.holder.Pid)}),
+		systemd.Set("DefaultDependencies", false),
+		systemd.Set("CollectMode", "inactive-or-failed"),
+		systemd.Set("MemoryAccounting", true), systemd.Set("CPUAccounting", true),
+		systemd.Set("IOAccounting", true), systemd.Set("TasksAccounting", true),
+	}
+}
+
+// createScope makes a group of a scope.
+func (h *host) createScope(path string, o Options) (*Group, error) {
+	u, err := parseScope(path)
+	if err != nil {
+		return nil, failed("make", path, err)
+	}
+	p, err := h.plan(&o)
+	if err != nil {
+		return nil, failed("make", path, err)
+	}
+	if err := u.start(o.Resources, h.mode == V2); err != nil {
+		return nil, failed("make", path, err)
+	}
+	g := &Group{host: h, path: u.path(), unit: u}
+	if err := g.settle(p); err != nil {
+		u.stop()
+		return nil, err
+	}
+	return g, nil
+}
+
+// settle completes what systemd has made: it makes directories where it manages
+// controllers, and writes what its properties say.
+func (g *Group) settle(p *plan) error {
+	h := g.host
+	for i := range h.legacy {
+		made, err := mkdirs(h.legacy[i].dir, g.path)
+		if err == nil && h.legacy[i].has("cpuset") {
+			err = inherit(h.legacy[i].dir, g.path, made)
+		}
+		if err != nil {
+			return failed("make", g.path, hint(err))
+		}
+	}
+	if h.unified != "" && !exists(h.unified+g.path) {
+		return failed("make", g.path, fmt.Errorf("systemd has started %s, and it is not there: %w", g.unit.name, ErrNotExist))
+	}
+	if err := g.apply(p); err != nil {
+		return failed("limit", g.path, err)
+	}
+	return g.filter(p.devices)
+}

@@ -44,7 +44,7 @@ func (g *Group) update(r *specs.LinuxResources) error {
 	if err := g.checkUsage(r); err != nil {
 		return err
 	}
-	if err := g.unit.update(r); err != nil {
+	if err := g.unit.update(r, g.host.mode == V2); err != nil {
 		return err
 	}
 	if err := g.apply(p); err != nil {

@@ -73,7 +73,14 @@ func TestSpec(t *testing.T) {
 }
 
 func TestGlobalOptions(t *testing.T) {
-	peapod(t, "--systemd-cgroup", "list").wants(1, "--systemd-cgroup", "cgroupfs")
+	peapod(t, "--systemd-cgroup", "list").ok()
+	scope := newBundle(t, func(s *specs.Spec) { s.Linux.CgroupsPath = "system.slice:x:y" }, "echo")
+	peapod(t, "run", "-b", scope, newName(t)).wants(1, "linux.cgroupsPath", "--systemd-cgroup")
+	path := newBundle(t, func(s *specs.Spec) { s.Linux.CgroupsPath = "/x/y" }, "echo")
+	peapod(t, "--systemd-cgroup", "run", "-b", path, newName(t)).wants(1, "linux.cgroupsPath", "slice:prefix:name")
+	if _, err := os.Stat("/run/systemd/system"); err != nil {
+		peapod(t, "--systemd-cgroup", "run", "-b", newBundle(t, nil, "echo"), newName(t)).wants(1, "does not run systemd")
+	}
 	peapod(t, "--rootless", "true", "list").wants(1, "--rootless", "root")
 	for _, args := range [][]string{{"--rootless=false"}, {"--rootless", "auto"}, {"--debug"}} {
 		peapod(t, append(args, "list")...).ok()

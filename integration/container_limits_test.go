@@ -34,9 +34,9 @@ func needController(t testing.TB, one, two string) {
 	t.Skipf("the host has no %s controller", two)
 }
 
-// shell runs scripts of the host's shell in a container whose root is the
+// hostShell runs scripts of the host's shell in a container whose root is the
 // host's, which has all tools.
-func shell(t testing.TB, r *specs.LinuxResources, script string) string {
+func hostShell(t testing.TB, r *specs.LinuxResources, script string) string {
 	t.Helper()
 	return newBundle(t, func(s *specs.Spec) {
 		s.Root.Path, s.Root.Readonly = "/", true
@@ -61,7 +61,7 @@ func counterOf(t testing.TB, pid int) func() uint64 {
 
 func TestPause(t *testing.T) {
 	id := newName(t)
-	peapod(t, "run", "-d", "-b", shell(t, &specs.LinuxResources{}, "while :; do :; done"), id).ok()
+	peapod(t, "run", "-d", "-b", hostShell(t, &specs.LinuxResources{}, "while :; do :; done"), id).ok()
 	used := counterOf(t, stateOf(t, id).Pid)
 	testkit.Eventually(t, "it runs", func() bool { return used() > 0 })
 	peapod(t, "pause", id).ok()
@@ -102,7 +102,7 @@ func TestForkBomb(t *testing.T) {
 	needController(t, "pids", "pids")
 	limit := int64(64)
 	id := newName(t)
-	peapod(t, "run", "-d", "-b", shell(t, &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &limit}},
+	peapod(t, "run", "-d", "-b", hostShell(t, &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &limit}},
 		"i=0; while [ $i -lt 200 ]; do sleep 1000 & i=$((i+1)); done 2>/dev/null; exec sleep 1000"), id).ok()
 	pids := func() uint64 { return stats(t, id).Pids.Current }
 	testkit.Eventually(t, "all are there", func() bool { return pids() >= 64 })
@@ -145,7 +145,7 @@ func TestCPUQuota(t *testing.T) {
 	needController(t, "cpu", "cpu")
 	quota, period := int64(20000), uint64(100000)
 	id := newName(t)
-	peapod(t, "run", "-d", "-b", shell(t, &specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: &quota, Period: &period}}, "while :; do :; done"), id).ok()
+	peapod(t, "run", "-d", "-b", hostShell(t, &specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: &quota, Period: &period}}, "while :; do :; done"), id).ok()
 	share := func() float64 {
 		before, start := stats(t, id).CPU.Usage.Total, time.Now()
 		time.Sleep(time.Second) // the measurement itself: ten periods
@@ -169,7 +169,7 @@ func TestMemoryLimit(t *testing.T) {
 	needController(t, "memory", "memory")
 	limit := int64(32 << 20)
 	id := newName(t)
-	peapod(t, "run", "-d", "-b", shell(t, &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit, Swap: &limit}}, "exec sleep 1000"), id).ok()
+	peapod(t, "run", "-d", "-b", hostShell(t, &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit, Swap: &limit}}, "exec sleep 1000"), id).ok()
 	events := begin(t, command(t, "events", "--interval", "50ms", id))
 	events.sees(`"type":"stats"`)
 	peapod(t, "exec", id, "/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=100M", "count=1").wants(137)
@@ -219,7 +219,7 @@ func TestWriteLimit(t *testing.T) {
 	}
 	device := specs.LinuxThrottleDevice{Rate: 1 << 20}
 	device.Major, device.Minor = int64(major), int64(minor)
-	b := shell(t, &specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{ThrottleWriteBpsDevice: []specs.LinuxThrottleDevice{device}}},
+	b := hostShell(t, &specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{ThrottleWriteBpsDevice: []specs.LinuxThrottleDevice{device}}},
 		"exec dd if=/dev/zero of=/out/file bs=1M count=2 oflag=direct")
 	config := decode[specs.Spec](t, read(t, b+"/config.json"))
 	config.Mounts = append(config.Mounts[:len(config.Mounts)-1], specs.Mount{Destination: "/tmp", Type: "tmpfs"})
@@ -245,7 +245,7 @@ func TestAffinity(t *testing.T) {
 	}
 	all := strings.TrimSpace(read(t, "/sys/devices/system/cpu/online"))
 	id := newName(t)
-	b := shell(t, &specs.LinuxResources{}, "grep Cpus_allowed_list /proc/self/status; exec sleep 1000")
+	b := hostShell(t, &specs.LinuxResources{}, "grep Cpus_allowed_list /proc/self/status; exec sleep 1000")
 	run := command(t, "run", "-b", b, id)
 	run.Args = append([]string{tool, "-c", "0"}, run.Args...)
 	run.Path = tool

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/cgroups"
 	"github.com/peapod/peapod/internal/program"
 	"github.com/peapod/peapod/rootfs"
 )
@@ -114,7 +115,14 @@ func (o *CreateOptions) plan(root, id string, open bool) (c *plan, err error) {
 		root := absolute(options.Bundle, spec.Root.Path)
 		c.rootfs.BeforePivot = func(p *program.Program) { c.hooks.beforePivot(p, root) }
 	}
-	if err = c.expandCgroupMounts(c.group); err != nil {
+	place := c.group
+	if place != "" {
+		place, err = cgroups.Place(c.group)
+	}
+	if err == nil {
+		err = c.expandCgroupMounts(place)
+	}
+	if err != nil {
 		c.members.close()
 		return nil, err
 	}
@@ -125,6 +133,9 @@ func (o *CreateOptions) plan(root, id string, open bool) (c *plan, err error) {
 // below /peapod. There is one tree of groups for all roots, and for pods, whose
 // names have no dots.
 func cgroupPath(spec *specs.Spec, root, id string) string {
+	if cgroups.IsScope(spec.Linux.CgroupsPath) {
+		return spec.Linux.CgroupsPath
+	}
 	if spec.Linux.CgroupsPath != "" {
 		return filepath.Join("/", spec.Linux.CgroupsPath)
 	}

@@ -23,6 +23,7 @@ type peapod struct {
 	log            *slog.Logger
 	logFile        *os.File // of --log, or nil
 	root, data     string   // of --root and --data
+	systemd        bool     // of --systemd-cgroup
 	path           []string // the command that was found: "pod", "run"
 	expected       runtime.Runtime
 }
@@ -112,19 +113,16 @@ func (p *peapod) globalFlags() []cli.Flag {
 		{Kind: cli.String, Name: "log-format", Value: "text", Usage: "of --log: `FORMAT` text or json"},
 		{Name: "debug", Usage: "log what is done"},
 		{Name: "version", Short: "v", Usage: "print the version"},
-		// Engines pass these to any runtime.
-		{Name: "systemd-cgroup", Hidden: true},
-		{Kind: cli.String, Name: "rootless", Value: "auto", Hidden: true},
+		{Name: "systemd-cgroup", Usage: "have systemd make the cgroups: scopes, slice:prefix:name"},
+		{Kind: cli.String, Name: "rootless", Value: "auto", Hidden: true}, // engines pass it to any runtime
 	}
 }
 
 // globals applies the options that stand before the command.
 func (p *peapod) globals(c *cli.Context) error {
 	p.root, p.data = c.String("root"), c.String("data")
-	switch {
-	case c.Bool("systemd-cgroup"):
-		return errors.New("--systemd-cgroup: cgroups are made by writing to the file system only, for now: " +
-			"leave the option out (podman: --cgroup-manager cgroupfs; Docker: native.cgroupdriver=cgroupfs)")
+	if p.systemd = c.Bool("systemd-cgroup"); p.systemd && os.Geteuid() != 0 {
+		return errors.New("--systemd-cgroup: only root's systemd is asked, for now: leave the option out (podman: --cgroup-manager cgroupfs)")
 	}
 	switch rootless := c.String("rootless"); {
 	case c.Command != nil && c.Command.Name == "spec": // has an option of its own of that name

@@ -66,6 +66,9 @@ func (p *peapod) createOptions(c *cli.Context) (*runtime.CreateOptions, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := p.groupPath(spec, c.Args().First()); err != nil {
+		return nil, err
+	}
 	p.log.Debug("make a container", "id", c.Args().First(), "bundle", c.String("bundle"), "state", p.root)
 	if spec.Process != nil {
 		p.log.Debug("its process", "command", spec.Process.Args, "cwd", spec.Process.Cwd, "terminal", spec.Process.Terminal)
