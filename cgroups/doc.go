@@ -26,9 +26,8 @@
 //
 // # When not to use it
 //
-// Where systemd manages the part of the tree (its DBus API must be asked
-// there, or Delegate=yes set), and for reading statistics or events: it has
-// none yet.
+// Where systemd manages the part of the tree a path does not do: give a scope
+// there (see [IsScope]), or a path below a unit that has Delegate=yes.
 //
 // Nothing here logs, changes the calling thread or holds descriptors.
 package cgroups

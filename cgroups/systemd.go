@@ -183,16 +183,16 @@ func (h *host) createScope(path string, o Options) (*Group, error) {
 		return nil, failed("make", path, err)
 	}
 	g := &Group{host: h, path: u.path(), unit: u}
-	if err := g.settle(p); err != nil {
+	if err := g.settleScope(p); err != nil {
 		u.stop()
 		return nil, err
 	}
 	return g, nil
 }
 
-// settle completes what systemd has made: it makes directories where it manages
+// settleScope completes what systemd has made: it makes directories where it manages
 // controllers, and writes what its properties say.
-func (g *Group) settle(p *plan) error {
+func (g *Group) settleScope(p *plan) error {
 	h := g.host
 	for i := range h.legacy {
 		made, err := mkdirs(h.legacy[i].dir, g.path)

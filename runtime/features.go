@@ -26,7 +26,7 @@ func Features() *features.Features {
 		MountOptions: rootfs.MountOptions(),
 		Linux: &features.Linux{
 			Namespaces: kinds, Capabilities: caps,
-			Cgroup:          &features.Cgroup{V1: &yes, V2: &yes, Systemd: &no, SystemdUser: &no, Rdma: &no},
+			Cgroup:          &features.Cgroup{V1: &yes, V2: &yes, Systemd: &yes, SystemdUser: &no, Rdma: &yes},
 			Seccomp:         seccompFeatures(),
 			Apparmor:        &features.Apparmor{Enabled: &yes},
 			Selinux:         &features.Selinux{Enabled: &yes},

@@ -41,7 +41,8 @@ type Conn struct {
 // Connect connects to systemd; Close ends that.
 func Connect(ctx context.Context) (*Conn, error) {
 	bus, err := dialPrivate(ctx)
-	if err != nil {
+	viaBus := err != nil
+	if viaBus {
 		var second error
 		if bus, second = dbus.ConnectSystemBus(dbus.WithContext(ctx)); second != nil {
 			return nil, fmt.Errorf("connect to systemd: %w; by the system's bus: %w", err, second)
@@ -49,7 +50,7 @@ func Connect(ctx context.Context) (*Conn, error) {
 	}
 	c := &Conn{bus: bus, jobs: make(chan *dbus.Signal, 64)}
 	bus.Signal(c.jobs)
-	if err := c.subscribe(ctx); err != nil {
+	if err := c.subscribe(ctx, viaBus); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("connect to systemd: %w", err)
 	}
@@ -69,9 +70,10 @@ func dialPrivate(ctx context.Context) (*dbus.Conn, error) {
 	return bus, nil
 }
 
-// subscribe has the manager tell of the ends of jobs.
-func (c *Conn) subscribe(ctx context.Context) error {
-	if c.bus.SupportsUnixFDs() && len(c.bus.Names()) > 0 { // a bus
+// subscribe has the manager tell of the ends of jobs. At its own socket it tells
+// everybody.
+func (c *Conn) subscribe(ctx context.Context, viaBus bool) error {
+	if viaBus {
 		if err := c.bus.AddMatchSignalContext(ctx, dbus.WithMatchInterface(manager), dbus.WithMatchMember("JobRemoved")); err != nil {
 			return err
 		}
