@@ -129,3 +129,30 @@ func onSocket(t *testing.T, c *net.TCPConn, f func(fd int) error) {
 		t.Fatal(err, inner)
 	}
 }
+
+// TestEndThenReset has a server that ends in order and resets the connection when
+// the proxy has all, while the client has not begun to read.
+func TestEndThenReset(t *testing.T) {
+	const size = 3 << 20
+	reset := make(chan struct{})
+	addr := server(t, func(c *net.TCPConn) {
+		defer close(reset)
+		c.Write(make([]byte, size))
+		c.CloseWrite()
+		testkit.Poll(func() (complaint string) {
+			onSocket(t, c, func(fd int) error {
+				if unsent(int32(fd)) {
+					complaint = "unsent"
+				}
+				return nil
+			})
+			return complaint
+		})
+		c.SetLinger(0)
+	})
+	c := connect(t, forward(t, &Proxy{}, addr).Addr())
+	<-reset
+	if n, err := io.Copy(io.Discard, c); n != size || err != nil {
+		t.Errorf("%d bytes of %d, %v", n, size, err)
+	}
+}

@@ -177,14 +177,24 @@ func (l *loop) ailing(e *end, what uint32) {
 	switch {
 	case !e.eof:
 		// The other end does not take what comes from here.
-		if what&unix.EPOLLERR != 0 && s.failed == nil {
+		// Where an endpoint said goodbye before (the kernel makes that EPIPE),
+		// all of its bytes are here, and go on in order.
+		if what&unix.EPOLLERR != 0 && s.failed == nil && (e == &s.client || socketError(e.fd) != unix.EPIPE) {
 			l.timers.set(&s.timer, l.clock()+int64(lastWords))
 			s.failed, s.broken = e.trouble("read from", unix.ECONNRESET), e
 		}
+	case e == &s.backend && (s.client.pending() || unsent(s.client.fd)):
+		// It has said goodbye, and a reset came afterwards: that would take
+		// away what the client has not got yet.
 	case what&unix.EPOLLERR != 0 || !e.shut:
-		// It has said goodbye, and a reset came afterwards.
 		l.end(s, e.trouble("connection to", socketError(e.fd)))
 	}
+}
+
+// unsent reports whether the peer has not acknowledged all that was written.
+func unsent(fd int32) bool {
+	n, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
+	return err == nil && n > 0
 }
 
 // trouble is the error of one of the two sockets.
