@@ -88,7 +88,6 @@ func needed(settings []setting) []string {
 // kernel memory are passed over, as by all runtimes: since 5.4 it counts as
 // memory, and memory.limit is its limit.
 func refuse(r *specs.LinuxResources) error {
-	//lint:ignore SA1019 a deprecated field is refused, not used
 	if r.Memory != nil && r.Memory.UseHierarchy != nil && !*r.Memory.UseHierarchy {
 		return fmt.Errorf("resource memory.useHierarchy false: %w: kernels since 5.11 always count hierarchically; leave it out", ErrUnsupported)
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 )
@@ -108,15 +109,26 @@ func (c *Conn) StartScope(ctx context.Context, unit string, properties []Propert
 	return nil
 }
 
-// Stop ends a unit with all of its processes and waits for that. One that is not
-// there is no error.
+// Stop ends a unit with all of its processes and waits until systemd has
+// forgotten it, by which its name is free. One that is not there is no error.
+// An empty scope goes by itself meanwhile: there may be no job to wait for.
 func (c *Conn) Stop(ctx context.Context, unit string) error {
-	err := c.job(ctx, "StopUnit", unit, "replace")
-	c.call(ctx, "ResetFailedUnit", unit) // a killed one has failed, and would keep its name
-	if err != nil && !is(err, noSuchUnit) {
-		return fmt.Errorf("have systemd stop %s: %w", unit, err)
+	err := c.call(ctx, "StopUnit", unit, "replace").Err
+	for wait := time.Millisecond; err == nil; wait = min(2*wait, 50*time.Millisecond) {
+		c.call(ctx, "ResetFailedUnit", unit) // a killed one has failed, and would stay
+		if err = c.call(ctx, "GetUnit", unit).Err; err != nil {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			err = fmt.Errorf("it is still there: %w", context.Cause(ctx))
+		case <-time.After(wait):
+		}
 	}
-	return nil
+	if is(err, noSuchUnit) {
+		return nil
+	}
+	return fmt.Errorf("have systemd stop %s: %w", unit, err)
 }
 
 // Change sets properties of a unit that runs, for as long as it does.
