@@ -91,7 +91,7 @@ func (r *run) close() {
 }
 
 func (r *run) serve(l net.Listener) {
-	buffers := sync.Pool{New: func() any { return make([]byte, 32<<10) }}
+	buffers := sync.Pool{New: func() any { return new([32 << 10]byte) }}
 	for {
 		c, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) {
@@ -103,9 +103,9 @@ func (r *run) serve(l net.Listener) {
 		}
 		r.serving.Go(func() {
 			defer c.Close()
-			buf := buffers.Get().([]byte)
+			buf := buffers.Get().(*[32 << 10]byte)
 			defer buffers.Put(buf)
-			if err := serve(c.(*net.TCPConn), buf); err != nil {
+			if err := serve(c.(*net.TCPConn), buf[:]); err != nil {
 				r.fail(fmt.Errorf("server: %w", err))
 			}
 		})
