@@ -15,7 +15,7 @@ import (
 )
 
 // systemdPatience is for how long systemd is waited for.
-const systemdPatience = 10 * time.Second
+const systemdPatience = 30 * time.Second
 
 // unit is a scope of systemd that a group belongs to. The kernel's files are
 // written as for any group: the scope is delegated to us. systemd is told of the
@@ -85,7 +85,7 @@ func (u *unit) path() string {
 
 // ask connects to systemd for one question.
 func ask(f func(context.Context, *systemd.Conn) error) error {
-	ctx, cancel := context.WithTimeoutCause(context.Background(), systemdPatience, errors.New("no answer in 10s"))
+	ctx, cancel := context.WithTimeoutCause(context.Background(), systemdPatience, errors.New("no answer in 30s"))
 	defer cancel()
 	c, err := systemd.Connect(ctx)
 	if err != nil {

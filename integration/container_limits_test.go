@@ -174,7 +174,7 @@ func TestMemoryLimit(t *testing.T) {
 	limit := int64(32 << 20)
 	id := newName(t)
 	peapod(t, "run", "-d", "-b", hostShell(t, &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit, Swap: &limit}}, "exec sleep 1000"), id).ok()
-	events := begin(t, command(t, "events", "--interval", "50ms", id))
+	events := begin(t, command(t, "events", "--interval", "1s", id))
 	events.sees(`"type":"stats"`)
 	peapod(t, "exec", id, "/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=100M", "count=1").wants(137)
 	events.sees(`{"type":"oom","id":"` + id + `"}`)

@@ -20,7 +20,7 @@ const (
 	unitExists = service + ".UnitExists"
 )
 
-// private is the socket that systemd itself listens on, for root; there it needs
+// private is the socket that systemd itself listens on, for root, where there is
 // no bus.
 const private = "unix:path=/run/systemd/private"
 
@@ -41,12 +41,12 @@ type Conn struct {
 
 // Connect connects to systemd; Close ends that.
 func Connect(ctx context.Context) (*Conn, error) {
-	bus, err := dialPrivate(ctx)
-	viaBus := err != nil
-	if viaBus {
+	bus, err := dbus.ConnectSystemBus(dbus.WithContext(ctx))
+	viaBus := err == nil
+	if !viaBus {
 		var second error
-		if bus, second = dbus.ConnectSystemBus(dbus.WithContext(ctx)); second != nil {
-			return nil, fmt.Errorf("connect to systemd: %w; by the system's bus: %w", err, second)
+		if bus, second = dialPrivate(ctx); second != nil {
+			return nil, fmt.Errorf("connect to systemd by the system's bus: %w; at its own socket: %w", err, second)
 		}
 	}
 	c := &Conn{bus: bus, jobs: make(chan *dbus.Signal, 64)}
