@@ -34,6 +34,7 @@ var suites = []suite{
 	// Not the probes: they wait for a second at most.
 	{machines: "v2", pkg: "pod", run: "^(TestRun|TestStop|TestLimits|TestNamespaces|TestSecurityContext|TestHosts|TestPodsOnABridge|TestSubPath|TestEmptyDir|TestServiceIsReachedFromEverywhere|TestServiceNames|TestSupervisorDies)"},
 	{machines: "v2 v1", pkg: "integration", run: "^(TestLife|TestDelete|TestKillSignals|TestKillWithout|TestList$|TestPs|TestRun|TestExec|TestTerminal|TestHello|TestPodNetwork$|TestLacking|TestPodAddress|TestRootless)"},
+	{machines: "v2", pkg: "integration", run: "^(TestPause|TestForkBomb|TestMemoryLimit|TestPodOOMKilled)$"},
 	{machines: "arm64", pkg: "integration", run: "^(TestLife|TestDelete|TestPs|TestRun|TestExec|TestTerminalRun|TestHello$)"},
 	{machines: "backports", pkg: "cgroups"},
 	{machines: "backports", pkg: "internal/program"},
@@ -42,7 +43,7 @@ var suites = []suite{
 	{machines: "systemd", pkg: "cgroups"},
 	{machines: "systemd", pkg: "integration", run: "^(TestLife|TestPs|TestRootless|TestHello$)"},
 	{machines: "systemd", pkg: everyPackage, run: "Systemd"},
-	{machines: "systemd", pkg: everyPackage, run: "Systemd", user: "lab"},
+	{machines: "systemd", pkg: everyPackage, run: "SystemdUser", user: "lab"},
 }
 
 // everyPackage stands for each that has a test whose name has what run says in
