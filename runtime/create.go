@@ -177,7 +177,7 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 		return nil, err
 	}
 	defer done()
-	started, err := start(prog, c.group, nursery, attr, nil)
+	started, err := start(prog, c.group, nursery, attr, nil, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -273,6 +273,9 @@ func (c *Container) started(p *plan, pid int) error {
 	}
 	c.process = id
 	if err := saveProcess(c.dir, id); err != nil {
+		return err
+	}
+	if err := sendPidfd(p.options.PidfdSocket, pid); err != nil {
 		return err
 	}
 	return writePidFile(p.options.PidFile, pid)

@@ -32,6 +32,14 @@ type ExecOptions struct {
 	// IgnorePaused waits for a paused container to be resumed, where it is
 	// ErrPaused otherwise.
 	IgnorePaused bool
+	// PidfdSocket, when not nil, is a connected unix socket that a pidfd of
+	// the process is sent over.
+	PidfdSocket *os.File
+	// Cgroups are groups below the container's that are there already, to
+	// execute the process in: one path, or, on cgroup v1, several of the form
+	// "cpu,memory:path". Without any it is the container's own, or that of its
+	// first process where the container's has become a parent.
+	Cgroups []string
 	// KillWithParent ends the process when the caller ends.
 	KillWithParent bool
 }
@@ -95,6 +103,10 @@ func (c *Container) exec(ctx context.Context, o *ExecOptions) (proc *Process, er
 		id.caps = c.runtime.passOn(id.caps, c.ID())
 	}
 	prog, inPid := execProgram(c.record.Namespaces, c.ID(), id, target, o)
+	where, err := placeOf(group, o.Cgroups)
+	if err != nil {
+		return nil, err
+	}
 	m := &membership{}
 	if inPid {
 		m.join = []joined{{kind: namespaces.PID}} // there will be a message of the pid
@@ -105,11 +117,11 @@ func (c *Container) exec(ctx context.Context, o *ExecOptions) (proc *Process, er
 		return nil, err
 	}
 	defer done()
-	sp, err := start(prog, group, nil, attr, id.affinity.initial)
+	sp, err := where.start(prog, c.process.PID, attr, id.affinity.initial)
 	if err != nil {
 		return nil, err
 	}
-	s := &setup{proc: sp, members: m, pid: sp.Pid, ready: func(pid int) error { return writePidFile(o.PidFile, pid) },
+	s := &setup{proc: sp, members: m, pid: sp.Pid, ready: o.told,
 		notify: func(pidfd, n, pid int) error { return id.filter.agent.hand(pidfd, n, c, pid, specs.StateRunning) }}
 	if err := s.run(ctx); err != nil {
 		s.abort()
@@ -131,6 +143,14 @@ func runs(ctx context.Context, group *cgroups.Group, wait bool) error {
 		return fmt.Errorf("%w: resume it first", ErrPaused)
 	}
 	return group.AwaitThaw(ctx)
+}
+
+// told is called when the process is there.
+func (o *ExecOptions) told(pid int) error {
+	if err := sendPidfd(o.PidfdSocket, pid); err != nil {
+		return err
+	}
+	return writePidFile(o.PidFile, pid)
 }
 
 // remember keeps what end has to reap: a pid namespace ends only when all of

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -14,7 +15,7 @@ import (
 )
 
 // Kill sends a signal to the container's first process, or to all of its
-// processes. The error is ErrNotRunning when the process has ended.
+// processes. The error is ErrNotRunning when the process has ended, or all have.
 func (c *Container) Kill(sig unix.Signal, all bool) error {
 	if all {
 		return wrap("kill", c.ID(), c.killAll(sig))
@@ -35,17 +36,46 @@ func (c *Container) Kill(sig unix.Signal, all bool) error {
 }
 
 func (c *Container) killAll(sig unix.Signal) error {
-	pids, err := c.Pids()
+	if group, err := c.cgroup(); err == nil && sig == unix.SIGKILL {
+		return killGroup(group)
+	}
+	told := map[int]bool{}
+	for range 100 { // not for ever, where one forks all the time
+		pids, err := c.Pids()
+		if err != nil {
+			return err
+		}
+		pids = slices.DeleteFunc(pids, func(pid int) bool { return told[pid] })
+		if len(pids) == 0 {
+			break
+		}
+		for _, pid := range pids {
+			if err := unix.Kill(pid, sig); err != nil && err != unix.ESRCH {
+				return fmt.Errorf("process %d: %w", pid, err)
+			}
+			told[pid] = true
+		}
+	}
+	if len(told) == 0 {
+		return ErrNotRunning
+	}
+	return nil
+}
+
+// killGroup kills all in a group, however fast it forks. It waits for the end of
+// what it killed, but not for a process that hangs in a device driver.
+func killGroup(group *cgroups.Group) error {
+	pids, err := group.Procs()
+	if errors.Is(err, cgroups.ErrNotExist) || err == nil && len(pids) == 0 {
+		return ErrNotRunning
+	}
 	if err != nil {
 		return err
 	}
-	for _, pid := range pids {
-		if err := unix.Kill(pid, sig); err != nil && err != unix.ESRCH {
-			return fmt.Errorf("process %d: %w", pid, err)
-		}
-	}
-	if sig == unix.SIGKILL {
-		c.thaw()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if err := group.Kill(ctx); err != nil && !errors.Is(err, cgroups.ErrBusy) {
+		return err
 	}
 	return nil
 }

@@ -37,6 +37,9 @@ type CreateOptions struct {
 	ConsoleAnswer bool
 	// PidFile, when not "", gets the process's pid.
 	PidFile string
+	// PidfdSocket, when not nil, is a connected unix socket that a pidfd of
+	// the process is sent over.
+	PidfdSocket *os.File
 	// NoNewKeyring keeps the caller's session keyring.
 	NoNewKeyring bool
 	// NoPivot uses chroot(2), for a host whose root is a ramfs.

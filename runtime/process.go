@@ -50,6 +50,9 @@ func checkProcess(p *specs.Process) (*identity, error) {
 			return nil, fmt.Errorf("process.env[%d] %q: give NAME=value", i, e)
 		}
 	}
+	if err := checkUser(&p.User); err != nil {
+		return nil, err
+	}
 	var err error
 	if id.attributes, err = parseAttributes(p); err != nil {
 		return nil, err
@@ -59,6 +62,21 @@ func checkProcess(p *specs.Process) (*identity, error) {
 	}
 	id.limits, err = parseLimits(p.Rlimits)
 	return id, err
+}
+
+// checkUser refuses the number that means "leave it as it is" to the kernel: the
+// process would be root.
+func checkUser(u *specs.User) error {
+	const none = 1<<32 - 1
+	switch {
+	case u.UID == none:
+		return fmt.Errorf("process.user.uid %d: is no user: give a number below it", u.UID)
+	case u.GID == none:
+		return fmt.Errorf("process.user.gid %d: is no group: give a number below it", u.GID)
+	case slices.Contains(u.AdditionalGids, none):
+		return fmt.Errorf("process.user.additionalGids %d: is no group: give numbers below it", u.AdditionalGids)
+	}
+	return nil
 }
 
 // resources are the limits of a process (getrlimit(2)). A map would be made at each start

@@ -14,9 +14,16 @@ import (
 )
 
 // start starts a program whose process is born in group, if it has one, and in
-// the nursery if there is one; at first it runs on cpus, if there are any.
-func start(p *program.Program, group *cgroups.Group, nursery *namespaces.Nursery, a *program.Attr, cpus bitList) (proc *program.Process, err error) {
+// the nursery if there is one; at first it runs on cpus, if there are any. A
+// descriptor of a group of v2 that a has goes first. visit, if not nil, is called
+// on the thread that has entered the group.
+func start(p *program.Program, group *cgroups.Group, nursery *namespaces.Nursery, a *program.Attr, cpus bitList, visit func() error) (proc *program.Process, err error) {
 	begin := func() error {
+		if visit != nil {
+			if err := visit(); err != nil {
+				return err
+			}
+		}
 		return cpus.on(func() (err error) {
 			proc, err = p.Start(a)
 			return err
@@ -26,13 +33,16 @@ func start(p *program.Program, group *cgroups.Group, nursery *namespaces.Nursery
 		err = begin()
 		return proc, err
 	}
-	dir, _, err := group.Descriptor()
-	if err != nil {
-		return nil, err
-	}
-	if dir != nil {
-		defer dir.Close()
-		a.Sys.UseCgroupFD, a.Sys.CgroupFD = true, int(dir.Fd())
+	if !a.Sys.UseCgroupFD {
+		dir, _, err := group.Descriptor()
+		if err != nil {
+			return nil, err
+		}
+		if dir != nil {
+			defer dir.Close()
+			a.Sys.UseCgroupFD, a.Sys.CgroupFD = true, int(dir.Fd())
+			defer func() { a.Sys.UseCgroupFD = false }()
+		}
 	}
 	err = group.Enter(func() error {
 		if nursery != nil {
