@@ -120,6 +120,11 @@ func TestLog(t *testing.T) {
 	if !strings.Contains(string(data), "level=error") || !strings.Contains(string(data), `msg="`) || !strings.Contains(string(data), "time=") {
 		t.Errorf("log %q", data)
 	}
+	// Without a file JSON goes to the standard error, and text for people.
+	r := peapod(t, "--log-format", "json", "start", testkit.Mark+"none")
+	if entry := decode[map[string]string](t, r.stderr); r.code != 1 || entry["level"] != "error" || !strings.Contains(entry["msg"], "does not exist") {
+		t.Errorf("status %d, stderr %q", r.code, r.stderr)
+	}
 	peapod(t, "--log-format", "xml", "list").wants(1, "text or json")
 	peapod(t, "--log", filepath.Join(path, "x"), "list").wants(1, "--log")
 }

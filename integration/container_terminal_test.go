@@ -276,3 +276,72 @@ func TestConsoleSocketRules(t *testing.T) {
 	finish(t, cmd).wants(1, "terminal", "--console-socket")
 	peapod(t, "state", id).wants(1, "does not exist")
 }
+
+// The user's terminal becomes raw, and gives its size, also where the input does
+// not come from it.
+func TestTerminalInputElsewhere(t *testing.T) {
+	id := detached(t, nil)
+	for _, args := range [][]string{
+		{"run", "-b", newBundle(t, withTerminal, "echo", "begin", ";", "report", ";", "copy"), newName(t)},
+		{"exec", "-t", id, "probe", "echo", "begin", ";", "report", ";", "copy"},
+	} {
+		master, slave := newTerminal(t)
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := command(t, args...)
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = r, slave, slave
+		p := watchCommand(t, cmd, master)
+		p.sees(`"Size":[33,99]`)
+		if raw := settings(t, slave); raw.Lflag&(unix.ECHO|unix.ICANON) != 0 {
+			t.Errorf("%s: the terminal is not raw: %x", args[0], raw.Lflag)
+		}
+		w.Write([]byte("typed\r"))
+		p.sees("typed\r\ntyped\r\n")
+		w.Write([]byte{4})
+		if code := p.status(); code != 0 {
+			t.Errorf("%s: status %d", args[0], code)
+		}
+		if after := settings(t, slave); after.Lflag&unix.ECHO == 0 || after.Lflag&unix.ICANON == 0 {
+			t.Errorf("%s: the terminal is not restored", args[0])
+		}
+		w.Close()
+		r.Close()
+	}
+}
+
+// A detached process's terminal has the size of consoleSize, and is its user's.
+func TestConsoleSizeAndOwner(t *testing.T) {
+	process := specs.Process{Args: []string{"probe", "report", ";", "wait"}, Cwd: "/", Terminal: true,
+		Env: []string{"PATH=/bin"}, ConsoleSize: &specs.Box{Height: 12, Width: 34}, User: specs.User{UID: 7, GID: 8}}
+	path, receive := console(t)
+	check := func(what string) {
+		t.Helper()
+		master := receive()
+		says(t, master, `"Size":[12,34]`)
+		if n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN); err != nil || n != 0 && what == "run" {
+			t.Errorf("%s: terminal %d, %v", what, n, err)
+		}
+	}
+	id := newName(t)
+	peapod(t, "run", "-d", "--console-socket", path, "-b", newBundle(t, func(s *specs.Spec) {
+		args := s.Process.Args
+		*s.Process = process
+		s.Process.Args = args
+	}, "report", ";", "wait"), id).ok()
+	check("run")
+	file := filepath.Join(t.TempDir(), "process.json")
+	writeJSON(t, file, process)
+	peapod(t, "exec", "-d", "--console-socket", path, "-p", file, id).ok()
+	check("exec")
+	for _, tty := range []string{"/dev/pts/0", "/dev/pts/1"} {
+		info, err := os.Stat(fmt.Sprintf("/proc/%d/root%s", stateOf(t, id).Pid, tty))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st := info.Sys().(*syscall.Stat_t); st.Uid != 7 || st.Gid != 5 || info.Mode().Perm() != 0o620 {
+			t.Errorf("%s: %d:%d %v", tty, st.Uid, st.Gid, info.Mode())
+		}
+	}
+}

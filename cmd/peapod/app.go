@@ -22,6 +22,7 @@ type peapod struct {
 	stdout, stderr *os.File
 	log            *slog.Logger
 	logFile        *os.File // of --log, or nil
+	machine        bool     // the log is JSON on the standard error
 	root, data     string   // of --root and --data
 	systemd        bool     // of --systemd-cgroup
 	path           []string // the command that was found: "pod", "run"
@@ -92,11 +93,14 @@ Example: sudo peapod pod run examples/hello.json`,
 		),
 		// runc's, and what people try.
 		Elsewhere: map[string]string{
-			"checkpoint": "", "restore": "",
 			"version": "--version", "services": "service", "svc": "service",
 		},
+		Refused: map[string]string{"checkpoint": noCheckpoint, "restore": noCheckpoint},
 	}
 }
+
+// noCheckpoint is what is said of runc's checkpoint and restore.
+const noCheckpoint = "processes are saved and restored by CRIU, which peapod does not drive: use runc, with criu installed, for this container"
 
 func category(name string, commands ...*cli.Command) []*cli.Command {
 	for _, c := range commands {
@@ -115,6 +119,7 @@ func (p *peapod) globalFlags() []cli.Flag {
 		{Name: "version", Short: "v", Usage: "print the version"},
 		{Name: "systemd-cgroup", Usage: "have systemd make the cgroups: scopes, slice:prefix:name"},
 		{Kind: cli.String, Name: "rootless", Value: "auto", Hidden: true}, // engines pass it to any runtime
+		{Kind: cli.String, Name: "criu", Hidden: true},                    // of runc's checkpoint and restore
 	}
 }
 
@@ -197,6 +202,10 @@ func (p *peapod) exitCode(err error) int {
 		if e.err == nil {
 			return code
 		}
+	}
+	if p.machine {
+		p.log.Error(p.explain(err.Error(), os.Geteuid()))
+		return code
 	}
 	for line := range strings.SplitSeq(p.explain(err.Error(), os.Geteuid()), "\n") {
 		fmt.Fprintf(p.stderr, "peapod: %s\n", line)

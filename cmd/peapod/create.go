@@ -34,6 +34,7 @@ func bundleFlags() []cli.Flag {
 func processFlags() []cli.Flag {
 	return []cli.Flag{
 		{Kind: cli.String, Name: "console-socket", Usage: "send the terminal's master over the unix socket `PATH`"},
+		{Kind: cli.String, Name: "pidfd-socket", Usage: "send a pidfd of the process over the unix socket `PATH`"},
 		{Kind: cli.String, Name: "pid-file", Usage: "write the process's pid to `FILE`"},
 		{Kind: cli.Int, Name: "preserve-fds", Usage: "pass `N` more descriptors, from 3 (or behind $LISTEN_FDS) on"},
 	}

@@ -32,8 +32,9 @@ Example: peapod exec -t --env TERM=xterm web1 sh -l`,
 			{Name: "detach", Short: "d", Usage: "do not wait"},
 			{Kind: cli.Strings, Name: "cap", Short: "c", Usage: "have the capability `CAP` too; may be repeated"},
 			{Name: "no-new-privs", Usage: "set no_new_privs"},
-			{Kind: cli.String, Name: "apparmor", Hidden: true},
-			{Kind: cli.String, Name: "process-label", Hidden: true},
+			{Kind: cli.String, Name: "apparmor", Usage: "have the AppArmor `PROFILE`"},
+			{Kind: cli.String, Name: "process-label", Usage: "have the SELinux `LABEL`"},
+			{Kind: cli.Strings, Name: "cgroup", Usage: "be in the cgroup `[CONTROLLERS:]PATH` below the container's"},
 			{Name: "ignore-paused", Usage: "wait for a paused container to be resumed"},
 		}, processFlags()...),
 		Verbatim: 1,
@@ -54,8 +55,8 @@ func (p *peapod) exec(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	o := &runtime.ExecOptions{PidFile: c.String("pid-file"), IgnorePaused: c.Bool("ignore-paused")}
-	if o.Process, err = execProcess(c, container.Spec().Process); err != nil {
+	o := &runtime.ExecOptions{PidFile: c.String("pid-file"), IgnorePaused: c.Bool("ignore-paused"), Cgroups: c.Strings("cgroup")}
+	if o.Process, err = p.execProcess(c, container.Spec().Process); err != nil {
 		return err
 	}
 	p.debugProcess(container, o.Process)
@@ -88,10 +89,13 @@ func (p *peapod) debugProcess(c *runtime.Container, process *specs.Process) {
 
 // execProcess is the process to execute: that of --process, or the container's
 // with what the options change.
-func execProcess(c *cli.Context, own *specs.Process) (*specs.Process, error) {
+func (p *peapod) execProcess(c *cli.Context, own *specs.Process) (*specs.Process, error) {
 	if path := c.String("process"); path != "" {
 		if c.NArg() > 1 {
 			return nil, errors.New("--process has the command: leave that behind the id out")
+		}
+		if ignored := besides(c); len(ignored) > 0 {
+			p.log.Warn("--process says what the process is: these options are ignored", "options", strings.Join(ignored, " "))
 		}
 		if path == "-" {
 			path = "/dev/stdin"
@@ -121,8 +125,9 @@ func execProcess(c *cli.Context, own *specs.Process) (*specs.Process, error) {
 	if s := c.String("process-label"); s != "" {
 		process.SelinuxLabel = s
 	}
-	if user := c.String("user"); user != "" {
-		if err := setUser(&process.User, user); err != nil {
+	if c.IsSet("user") {
+		// Not "" for none: a script's empty variable would be the container's root.
+		if err := setUser(&process.User, c.String("user")); err != nil {
 			return nil, err
 		}
 	}
@@ -138,6 +143,16 @@ func execProcess(c *cli.Context, own *specs.Process) (*specs.Process, error) {
 	}
 	process.Capabilities = withCapabilities(process.Capabilities, c.Strings("cap"))
 	return &process, nil
+}
+
+// besides are the options that say what --process says.
+func besides(c *cli.Context) (list []string) {
+	for _, name := range []string{"cwd", "env", "tty", "user", "additional-gids", "cap", "no-new-privs", "apparmor", "process-label"} {
+		if c.IsSet(name) {
+			list = append(list, "--"+name)
+		}
+	}
+	return list
 }
 
 // setUser takes UID or UID:GID.

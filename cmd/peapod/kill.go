@@ -19,7 +19,7 @@ func (p *peapod) killCommand() *cli.Command {
 
 Example: peapod kill web1 HUP`,
 		Flags: []cli.Flag{
-			{Name: "all", Short: "a", Usage: "to all processes of the container"},
+			{Name: "all", Short: "a", Usage: "to all processes of the container; fine where none is left"},
 		},
 		Action: p.kill,
 	}
@@ -29,7 +29,7 @@ func (p *peapod) kill(c *cli.Context) error {
 	if err := c.NeedArgs(1, 2); err != nil {
 		return err
 	}
-	signal := unix.SIGTERM
+	signal, all := unix.SIGTERM, c.Bool("all")
 	if name := c.Args().Get(1); name != "" {
 		var err error
 		if signal, err = parseSignal(name); err != nil {
@@ -40,14 +40,18 @@ func (p *peapod) kill(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	all := c.Bool("all")
+	everything := all
 	if signal == unix.SIGKILL && !ownPidNamespace(container.Spec()) {
 		// The kernel ends the rest of a pid namespace with its first
 		// process; without one nobody would.
-		all = true
+		everything = true
 	}
-	p.log.Debug("send a signal", "container", container.ID(), "signal", unix.SignalName(signal), "all", all)
-	return container.Kill(signal, all)
+	p.log.Debug("send a signal", "container", container.ID(), "signal", unix.SignalName(signal), "all", everything)
+	err = container.Kill(signal, everything)
+	if all && errors.Is(err, runtime.ErrNotRunning) {
+		return nil // all that is left was told
+	}
+	return err
 }
 
 func ownPidNamespace(spec *specs.Spec) bool {

@@ -31,7 +31,7 @@ func TestUnknownNames(t *testing.T) {
 		"--root":                  `peapod: --root: a value is missing: give DIR`,
 		"help lsit":               `there is no command "lsit": did you mean list? (peapod --help lists them)`,
 		"help pod rn":             `there is no command "pod rn": did you mean run? (peapod pod --help lists them)`,
-		"checkpoint ID":           `runc's "checkpoint" is not supported yet (peapod --help lists what is)`,
+		"checkpoint ID":           `runc's "checkpoint" is not supported: ` + noCheckpoint,
 		"features x":              `features takes no argument, got "x"`,
 		"version":                 `there is no command "version": did you mean --version? (peapod --help lists them)`,
 		"pod list":                `there is no command "pod list": did you mean ps? (peapod pod --help lists them)`,

@@ -11,7 +11,8 @@ import (
 )
 
 // openLog makes p.log write to the file of --log. Engines read its JSON format
-// to learn why something failed: {"level":"error","msg":"…","time":"…"}.
+// to learn why something failed: {"level":"error","msg":"…","time":"…"}. Without
+// a file that goes to the standard error, as runc has it.
 func (p *peapod) openLog(path, format string, debug bool) error {
 	level := slog.LevelWarn
 	if debug {
@@ -20,8 +21,12 @@ func (p *peapod) openLog(path, format string, debug bool) error {
 	if format != "text" && format != "json" {
 		return fmt.Errorf("--log-format %q: give text or json", format)
 	}
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: asLogrus}
 	if path == "" {
 		p.log = slog.New(&terseHandler{w: p.stderr, level: level})
+		if p.machine = format == "json"; p.machine {
+			p.log = slog.New(slog.NewJSONHandler(p.stderr, options))
+		}
 		return nil
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
@@ -29,7 +34,6 @@ func (p *peapod) openLog(path, format string, debug bool) error {
 		return fmt.Errorf("--log: %w", err)
 	}
 	p.logFile = f
-	options := &slog.HandlerOptions{Level: level, ReplaceAttr: asLogrus}
 	if format == "json" {
 		p.log = slog.New(slog.NewJSONHandler(f, options))
 	} else {

@@ -30,7 +30,7 @@ Example: peapod pod run --name hi --env GREETING=hello examples/hello.json`,
 		Flags: []cli.Flag{
 			{Name: "detach", Short: "d", Usage: "return when it runs"},
 			{Kind: cli.String, Name: "name", Usage: "call the pod `NAME`"},
-			{Kind: cli.String, Name: "network", Value: "auto", Env: "PEAPOD_NETWORK", Usage: "connect the pod to `NETWORK`: auto, none, bridge, pasta, slirp4netns, host or cni:NAME"},
+			{Kind: cli.String, Name: "network", Value: "auto", Env: "PEAPOD_NETWORK", Usage: "connect to `NETWORK`: auto, none, bridge, pasta, slirp4netns, host or cni:NAME"},
 			{Kind: cli.Strings, Name: "publish", Short: "p", Usage: "forward a host port into the pod: `[IP:]HOST:POD`; may be repeated"},
 			{Kind: cli.Strings, Name: "env", Short: "e", Usage: "set `NAME=VALUE` in all containers; may be repeated"},
 			{Kind: cli.Strings, Name: "arg", Usage: "append an argument: `CONTAINER=ARG`; may be repeated"},

@@ -20,6 +20,7 @@ type streams struct {
 	env                   []string   // that says what extra is
 	console               *os.File   // a socket for the terminal's master
 	terminal              *terminal  // ours, in the foreground
+	pidfd                 *os.File   // a socket for the process's pidfd
 }
 
 // openStreams looks at what the flags and the process ask for. A detached
@@ -44,21 +45,24 @@ func (p *peapod) openStreams(c *cli.Context, process *specs.Process, detached bo
 		// The files themselves: nothing is copied.
 		s.stdin, s.stdout, s.stderr = p.stdin, p.stdout, p.stderr
 	case detached:
-		s.console, err = dial(socket)
+		s.console, err = dial("--console-socket", socket)
 	default:
 		s.terminal, err = openTerminal(p.stdin, p.stdout, p.stderr)
 		if err == nil {
 			s.console = s.terminal.theirs
 		}
 	}
+	if path := c.String("pidfd-socket"); path != "" && err == nil {
+		s.pidfd, err = dial("--pidfd-socket", path)
+	}
 	return s, err
 }
 
-// dial connects to --console-socket.
-func dial(path string) (*os.File, error) {
+// dial connects to the socket of an option.
+func dial(option, path string) (*os.File, error) {
 	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
-		return nil, fmt.Errorf("--console-socket: %w: something has to listen there", err)
+		return nil, fmt.Errorf("%s: %w: something has to listen there", option, err)
 	}
 	defer conn.Close()
 	f, err := conn.File()
@@ -93,6 +97,9 @@ func inherited(n int) (files []*os.File, env []string, err error) {
 	}
 	if listening > 0 {
 		env = []string{"LISTEN_FDS=" + strconv.Itoa(listening), "LISTEN_PID=1"}
+		if names := os.Getenv("LISTEN_FDNAMES"); names != "" {
+			env = append(env, "LISTEN_FDNAMES="+names)
+		}
 	}
 	return files, env, nil
 }
@@ -100,7 +107,7 @@ func inherited(n int) (files []*os.File, env []string, err error) {
 // create hands the streams to a container.
 func (s *streams) create(o *runtime.CreateOptions) {
 	o.Stdin, o.Stdout, o.Stderr = s.stdin, s.stdout, s.stderr
-	o.ExtraFiles, o.Console, o.ConsoleAnswer = s.extra, s.console, s.terminal != nil
+	o.ExtraFiles, o.Console, o.ConsoleAnswer, o.PidfdSocket = s.extra, s.console, s.terminal != nil, s.pidfd
 	if len(s.env) > 0 && o.Spec.Process != nil {
 		o.Spec.Process.Env = append(o.Spec.Process.Env, s.env...)
 	}
@@ -110,7 +117,7 @@ func (s *streams) create(o *runtime.CreateOptions) {
 // exec hands the streams to a process.
 func (s *streams) exec(o *runtime.ExecOptions) {
 	o.Stdin, o.Stdout, o.Stderr = s.stdin, s.stdout, s.stderr
-	o.ExtraFiles, o.Console, o.ConsoleAnswer = s.extra, s.console, s.terminal != nil
+	o.ExtraFiles, o.Console, o.ConsoleAnswer, o.PidfdSocket = s.extra, s.console, s.terminal != nil, s.pidfd
 	o.Process.Env = append(o.Process.Env, s.env...)
 	s.begin()
 }
@@ -138,6 +145,9 @@ func (s *streams) detach() {
 
 // close restores the terminal, whatever has happened.
 func (s *streams) close() {
+	if s.pidfd != nil {
+		s.pidfd.Close()
+	}
 	switch {
 	case s.terminal != nil:
 		s.terminal.close()
