@@ -1,4 +1,4 @@
-# Everything there is to do here: build, demo, test, test-vm, lint, bench, bench-proxy, install.
+# Everything there is to do here: build, demo, test, test-clients, test-vm, lint, bench, bench-proxy, install.
 
 PREFIX  ?= /usr/local
 DESTDIR ?=
@@ -18,7 +18,7 @@ export GOFLAGS += -buildvcs=false
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build demo test test-vm lint bench bench-proxy install examples/shop/images
+.PHONY: build demo test test-clients test-vm lint bench bench-proxy install examples/shop/images
 .DEFAULT_GOAL := build
 
 build:
@@ -35,7 +35,12 @@ test: build
 	@if [ "$$(id -u)" != 0 ]; then \
 		echo "make test: the tests make namespaces, mounts and cgroups and need root: sudo -E make test" >&2; exit 1; fi
 	$(GO) vet ./...
-	$(GO) test -p 1 ./...
+	$(GO) test -p 1 $$($(GO) list ./... | grep -v -e integration/clients -e integration/validation)
+
+# Engines, as they are installed, with peapod as their runtime; and the OCI's own
+# validation programs.
+test-clients:
+	$(GO) test -count=1 -p 1 ./integration/clients ./integration/validation
 
 # The tests on other kernels, in emulated machines; downloads Debian's kernels
 # once. make test-vm MACHINE=v2 PKG=./cgroups RUN=TestPids, and VMFLAGS=-shell or -list.

@@ -140,8 +140,8 @@ func (c *Config) checkMount(m *specs.Mount, o *options) error {
 	if o.bind && m.Source == "" {
 		return fmt.Errorf("a bind mount needs a source")
 	}
-	if o.bind && len(o.data) > 0 {
-		return fmt.Errorf("option %q: unknown, and a bind mount has no file system to pass it to", o.data[0][0])
+	if err := o.checkBind(); err != nil {
+		return err
 	}
 	if o.copyUp && (o.bind || m.Type != "tmpfs") {
 		return fmt.Errorf("option tmpcopyup: the mount is no tmpfs")
@@ -157,11 +157,40 @@ func checkRemount(m *specs.Mount, o *options) error {
 	switch {
 	case o.idmap || o.copyUp || len(m.UIDMappings) > 0:
 		return fmt.Errorf("option remount: cannot go with idmap, ridmap, tmpcopyup or mappings: they are for new mounts")
-	case o.bind && len(o.data) > 0:
-		return fmt.Errorf("option %q: unknown, and a bind mount has no file system to pass it to", o.data[0][0])
+	}
+	if err := o.checkBind(); err != nil {
+		return err
 	}
 	o.bind = o.bind || m.Type == "bind"
 	return nil
+}
+
+// checkBind refuses words that nobody knows, which may be typing errors. What has
+// a value is for a file system, and mount(2) ignores it where there is none to
+// pass it to; IgnoredOptions tells it.
+func (o *options) checkBind() error {
+	if !o.bind {
+		return nil
+	}
+	for _, d := range o.data {
+		if d[1] == "" {
+			return fmt.Errorf("option %q: unknown, and a bind mount has no file system to pass it to", d[0])
+		}
+	}
+	return nil
+}
+
+// IgnoredOptions are those of a mount that have no effect: a bind mount has no
+// file system to pass them to.
+func IgnoredOptions(m *specs.Mount) (list []string) {
+	o := parseOptions(m.Options)
+	if !o.bind && m.Type != "bind" {
+		return nil
+	}
+	for _, d := range o.data {
+		list = append(list, d[0])
+	}
+	return list
 }
 
 // checkIDMap takes mappings without an option for idmap, as the specification

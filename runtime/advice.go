@@ -9,6 +9,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/peapod/peapod/internal/program"
+	"github.com/peapod/peapod/rootfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,6 +26,15 @@ func advise(err error) error {
 		return fmt.Errorf("%w: the kernel has no such file system (/proc/filesystems lists those it knows)", err)
 	}
 	return err
+}
+
+// tellIgnoredOptions tells which options of mounts have no effect.
+func (r *Runtime) tellIgnoredOptions(mounts []specs.Mount, name string) {
+	for i := range mounts {
+		if list := rootfs.IgnoredOptions(&mounts[i]); len(list) > 0 {
+			r.log().Warn("options are ignored, which a bind mount has no file system for", "id", name, "mount", mounts[i].Destination, "options", strings.Join(list, ","))
+		}
+	}
 }
 
 // noexec are the directories of mounts from which nothing is executed.

@@ -75,6 +75,7 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 	}
 	defer p.members.close()
 	r.tellIgnored(p.id, id)
+	r.tellIgnoredOptions(p.spec.Mounts, id)
 	if !p.members.user() {
 		p.id.caps = r.passOn(p.id.caps, id)
 	}

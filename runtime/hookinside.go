@@ -137,12 +137,12 @@ func (h *setupHooks) run(ctx context.Context, c *Container, pid int) error {
 			return fmt.Errorf("seal the state for hooks: %w", err)
 		}
 	}
-	state := c.stateFor(specs.StateCreating, pid)
+	// The OCI's validation programs want "created" in the deprecated hooks.
 	//lint:ignore SA1019 deprecated hooks are in use
-	if err := c.runHooks(ctx, hookPrestart, h.Prestart, state); err != nil {
+	if err := c.runHooks(ctx, hookPrestart, h.Prestart, c.stateFor(specs.StateCreated, pid)); err != nil {
 		return err
 	}
-	return c.runHooks(ctx, hookCreateRuntime, h.CreateRuntime, state)
+	return c.runHooks(ctx, hookCreateRuntime, h.CreateRuntime, c.stateFor(specs.StateCreating, pid))
 }
 
 // pidInside is a process's pid as its own pid namespace has it.

@@ -71,7 +71,7 @@ func (e *engine) command(args ...string) *exec.Cmd {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	e.t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, e.name, append(append([]string{}, e.args...), args...)...)
-	cmd.Env = append(os.Environ(), e.env...)
+	cmd.Env, cmd.Dir = append(os.Environ(), e.env...), e.dir // monitors write files where they are
 	return cmd
 }
 
@@ -132,7 +132,7 @@ func (e *engine) onTerminal(args ...string) (code int, output string) {
 		line = append(line, "'"+strings.ReplaceAll(a, "'", `'\''`)+"'")
 	}
 	script := exec.CommandContext(context.Background(), "script", "-qec", strings.Join(line, " "), "/dev/null")
-	script.Env = cmd.Env
+	script.Env, script.Dir = cmd.Env, cmd.Dir
 	return e.finish(script)
 }
 
