@@ -119,8 +119,8 @@ func TestRefusals(t *testing.T) {
 		"mounts: /: the root itself":                           func(s *specs.Spec) { s.Mounts = []specs.Mount{{Destination: "/", Type: "tmpfs"}} },
 		"mounts: /x: type \"none\" without":                    func(s *specs.Spec) { s.Mounts = []specs.Mount{{Destination: "/x", Type: "none"}} },
 		"mounts: /x: a bind mount needs a source":              func(s *specs.Spec) { s.Mounts = []specs.Mount{{Destination: "/x", Type: "bind"}} },
-		"mounts: /x: option \"size\": unknown, and a bind": func(s *specs.Spec) {
-			s.Mounts = []specs.Mount{{Destination: "/x", Source: "/", Options: []string{"size=1"}}}
+		"mounts: /x: option \"sice\": unknown, and a bind": func(s *specs.Spec) {
+			s.Mounts = []specs.Mount{{Destination: "/x", Source: "/", Options: []string{"sice"}}}
 		},
 		"mounts: /x: option idmap: there is no map": func(s *specs.Spec) {
 			s.Mounts = []specs.Mount{{Destination: "/x", Source: "/", Options: []string{"idmap"}}}
@@ -137,8 +137,8 @@ func TestRefusals(t *testing.T) {
 		"mounts: /x: option remount: cannot go with": func(s *specs.Spec) {
 			s.Mounts = []specs.Mount{{Destination: "/x", Options: []string{"remount", "idmap"}}}
 		},
-		"mounts: /x: option \"size\": unknown, and a bind m": func(s *specs.Spec) {
-			s.Mounts = []specs.Mount{{Destination: "/x", Options: []string{"remount", "bind", "size=1"}}}
+		"mounts: /x: option \"sice\": unknown, and a bind m": func(s *specs.Spec) {
+			s.Mounts = []specs.Mount{{Destination: "/x", Options: []string{"remount", "bind", "sice"}}}
 		},
 		"mounts: /proc/x/../self: nothing may be mounted": func(s *specs.Spec) { s.Mounts = []specs.Mount{{Destination: "/proc/x/../self", Source: "/"}} },
 		"mounts: /x: a path or option contains a NUL":     func(s *specs.Spec) { s.Mounts = []specs.Mount{{Destination: "/x", Source: "/\x00"}} },

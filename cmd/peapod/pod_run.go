@@ -26,11 +26,14 @@ where a command was not found, 126 where it could not be executed. With --detach
 a process of its own runs the pods, and this command returns when all
 containers run.
 
+NETWORK is none, bridge, pasta, slirp4netns, host or cni:NAME; auto is a bridge for
+root, pasta or slirp4netns for others, where that can be had, and none elsewhere.
+
 Example: peapod pod run --name hi --env GREETING=hello examples/hello.json`,
 		Flags: []cli.Flag{
 			{Name: "detach", Short: "d", Usage: "return when it runs"},
 			{Kind: cli.String, Name: "name", Usage: "call the pod `NAME`"},
-			{Kind: cli.String, Name: "network", Value: "auto", Env: "PEAPOD_NETWORK", Usage: "connect to `NETWORK`: auto, none, bridge, pasta, slirp4netns, host or cni:NAME"},
+			{Kind: cli.String, Name: "network", Value: "auto", Env: "PEAPOD_NETWORK", Usage: "the pod's `NETWORK`: none, bridge, host…"},
 			{Kind: cli.Strings, Name: "publish", Short: "p", Usage: "forward a host port into the pod: `[IP:]HOST:POD`; may be repeated"},
 			{Kind: cli.Strings, Name: "env", Short: "e", Usage: "set `NAME=VALUE` in all containers; may be repeated"},
 			{Kind: cli.Strings, Name: "arg", Usage: "append an argument: `CONTAINER=ARG`; may be repeated"},

@@ -21,7 +21,7 @@ func shownServices(t testing.TB) (list []*pod.ServiceRecord) {
 	m, err := pod.ParseManifest("test.yaml", []byte(`
 apiVersion: v1
 kind: Service
-metadata: {name: db}
+metadata: {name: db, annotations: {peapod.dev/accept-proxy-protocol: "true", peapod.dev/send-proxy-protocol: v2}}
 spec: {clusterIP: 127.96.0.2, ports: [{port: 5432}]}
 ---
 apiVersion: v1
@@ -41,7 +41,7 @@ spec: {clusterIP: None, selector: {app: web}}
 ---
 apiVersion: v1
 kind: Service
-metadata: {name: web, annotations: {peapod.dev/host-port: "http=127.0.0.1:8080", peapod.dev/slow-start: 10m, peapod.dev/max-connections: "5", peapod.dev/queue: "7", peapod.dev/keep-alive: "off", peapod.dev/accept-proxy-protocol: "true", peapod.dev/send-proxy-protocol: v2}}
+metadata: {name: web, annotations: {peapod.dev/host-port: "http=127.0.0.1:8080", peapod.dev/slow-start: 10m, peapod.dev/max-connections: "5", peapod.dev/queue: "7", peapod.dev/keep-alive: "off"}}
 spec:
   type: NodePort
   clusterIP: 127.96.0.1
