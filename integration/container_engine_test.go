@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -221,7 +222,39 @@ func TestExecOverAtOnce(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if pids := pidsOf(t, id); len(pids) != 1 {
-		t.Errorf("processes %v", pids)
+	// Nor where it has no pid namespace to be forked into, or a terminal.
+	other := detached(t, onHostPids)
+	for range 3 {
+		peapod(t, "exec", "-d", "--pid-file", filepath.Join(dir, "detached"), other, "probe", "exit", "1").ok()
+		p, _, _ := onTerminal(t, "exec", "-t", other, "probe", "echo", "over")
+		p.sees("over")
+		if code := p.status(); code != 0 {
+			t.Errorf("status %d", code)
+		}
+	}
+	for _, id := range []string{id, other} {
+		testkit.Until(t, func() string {
+			if pids := pidsOf(t, id); len(pids) != 1 {
+				return fmt.Sprintf("processes %v", pids)
+			}
+			return ""
+		})
+	}
+}
+
+// The working directory may be one that only root can enter, or only the user.
+func TestExecCwdOfOne(t *testing.T) {
+	id := detached(t, func(s *specs.Spec) {
+		for name, owner := range map[string]int{"root": 0, "user": 7} {
+			dir := filepath.Join(s.Root.Path, "tmp", name)
+			if err := errors.Join(os.Mkdir(dir, 0o700), os.Chown(dir, owner, owner)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	for _, name := range []string{"root", "user"} {
+		if got := peapod(t, "exec", "--user", "7:7", "--cwd", "/tmp/"+name, id, "probe", "link", "/proc/self/cwd").ok(); got != "/tmp/"+name {
+			t.Errorf("%s: %s", name, got)
+		}
 	}
 }

@@ -98,10 +98,14 @@ func TestRunFailures(t *testing.T) {
 	peapod(t, "state", id).wants(1, "does not exist") // nothing is left of any
 }
 
+// A command that is not there is told when the container is created, one that
+// cannot be executed when it is started.
 func TestStartReportsCommand(t *testing.T) {
 	id := newName(t)
-	peapod(t, "create", "-b", newBundle(t, func(s *specs.Spec) { s.Process.Args = []string{"nope"} }), id).ok()
-	peapod(t, "start", id).wants(1, `"nope"`)
+	peapod(t, "create", "-b", newBundle(t, func(s *specs.Spec) { s.Process.Args = []string{"nope"} }), id).wants(1, `"nope"`, "not found")
+	peapod(t, "state", id).wants(1, "does not exist")
+	peapod(t, "create", "-b", newBundle(t, func(s *specs.Spec) { s.Process.Args = []string{"/etc"} }), id).ok()
+	peapod(t, "start", id).wants(1, `"/etc"`, "permission denied")
 	testkit.Eventually(t, "it ends", func() bool { return stateOf(t, id).Status == "stopped" })
 }
 

@@ -84,6 +84,9 @@ func (c *Container) exec(ctx context.Context, o *ExecOptions) (proc *Process, er
 		return nil, fmt.Errorf("%w: before that only root can execute something in it: start it first", ErrNotRunning)
 	}
 	fd, err := openProcess(c.process)
+	if errors.Is(err, ErrNotRunning) {
+		return nil, fmt.Errorf("%w: cannot exec in a stopped container", err)
+	}
 	if err != nil {
 		return nil, err
 	}

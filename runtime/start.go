@@ -26,9 +26,9 @@ func (c *Container) start(ctx context.Context) error {
 	switch status := c.Status(); status {
 	case specs.StateCreated:
 	case specs.StateStopped:
-		return fmt.Errorf("%w: its process has ended: delete it and create it anew", ErrNotRunning)
+		return fmt.Errorf("%w: cannot start a container that has stopped: delete it and create it anew", ErrNotRunning)
 	default:
-		return fmt.Errorf("%w: it is %s", ErrNotCreated, status)
+		return fmt.Errorf("%w: it is %s: cannot start an already running container", ErrNotCreated, status)
 	}
 	report, err := openFIFO(filepath.Join(c.dir, reportFIFO), unix.O_RDONLY|unix.O_NONBLOCK)
 	if err != nil {

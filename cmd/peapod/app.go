@@ -114,7 +114,7 @@ func (p *peapod) globalFlags() []cli.Flag {
 		{Kind: cli.String, Name: "root", Env: "PEAPOD_ROOT", Usage: "keep the state in `DIR`", Value: runtime.DefaultRoot(), DefaultText: "/run/peapod, or $XDG_RUNTIME_DIR/peapod if not root"},
 		{Kind: cli.String, Name: "data", Env: "PEAPOD_DATA", Usage: "keep logs and volumes of pods in `DIR`", Value: pod.DefaultDataDir(), DefaultText: "/var/lib/peapod, or ~/.local/share/peapod if not root"},
 		{Kind: cli.String, Name: "log", Usage: "write errors and warnings to `FILE` too"},
-		{Kind: cli.String, Name: "log-format", Value: "text", Usage: "of --log: `FORMAT` text or json"},
+		{Kind: cli.String, Name: "log-format", Value: "text", Usage: "of the log: `FORMAT` text or json", Choices: []string{"text", "json"}},
 		{Name: "debug", Usage: "log what is done"},
 		{Name: "version", Short: "v", Usage: "print the version"},
 		{Name: "systemd-cgroup", Usage: "have systemd make the cgroups: scopes, slice:prefix:name"},

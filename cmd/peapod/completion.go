@@ -68,9 +68,15 @@ func (p *peapod) complete(words []string) []string {
 	return cli.Complete(p.program(), words, p.arguments)
 }
 
-// arguments are the names that a command takes: ids, pods, shells.
+// arguments are the names that a command takes next: ids, pods, shells, signals.
 func (p *peapod) arguments(c *cli.Context) []string {
 	p.root = c.String("root")
+	switch {
+	case c.NArg() == 1 && c.Command.Name == "kill":
+		return signalNames()
+	case c.NArg() > 0:
+		return nil
+	}
 	switch argument, _, _ := strings.Cut(c.Command.ArgsUsage, " "); {
 	case c.Command.Name == "completion":
 		return []string{"bash", "zsh", "fish"}

@@ -10,6 +10,9 @@ import (
 	"github.com/peapod/peapod/runtime"
 )
 
+// formats are those of list and ps.
+var formats = []string{"table", "json"}
+
 // containerState is how runc prints a container.
 type containerState struct {
 	Version     string            `json:"ociVersion"`
@@ -72,7 +75,7 @@ func (p *peapod) listCommand() *cli.Command {
 		Usage:       "list the containers",
 		Description: "Example: peapod list --format json",
 		Flags: []cli.Flag{
-			{Kind: cli.String, Name: "format", Short: "f", Value: "table", Usage: "`FORMAT` table or json"},
+			{Kind: cli.String, Name: "format", Short: "f", Value: "table", Usage: "`FORMAT` table or json", Choices: formats},
 			{Name: "quiet", Short: "q", Usage: "print ids only"},
 		},
 		Action: p.list,

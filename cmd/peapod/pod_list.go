@@ -17,7 +17,7 @@ func (p *peapod) podPsCommand() *cli.Command {
 		Usage:       "list the pods",
 		Description: "Example: peapod pod ps -o wide",
 		Flags: []cli.Flag{
-			{Kind: cli.String, Name: "output", Short: "o", Value: "table", Usage: "`FORMAT` table, wide or json"},
+			{Kind: cli.String, Name: "output", Short: "o", Value: "table", Usage: "`FORMAT` table, wide or json", Choices: []string{"table", "wide", "json"}},
 			{Name: "quiet", Short: "q", Usage: "print names only"},
 		},
 		Action: p.podPs,

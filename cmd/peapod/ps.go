@@ -22,7 +22,7 @@ given; its output must have a column PID.
 
 Example: peapod ps web1 -o pid,rss,args`,
 		Flags: []cli.Flag{
-			{Kind: cli.String, Name: "format", Short: "f", Value: "table", Usage: "`FORMAT` table or json"},
+			{Kind: cli.String, Name: "format", Short: "f", Value: "table", Usage: "`FORMAT` table or json", Choices: formats},
 		},
 		Verbatim: 1,
 		Action:   p.ps,

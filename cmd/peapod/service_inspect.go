@@ -24,7 +24,7 @@ takes that over, and where there is none the service goes.
 
 Example: peapod service inspect -o text web`,
 		Flags: []cli.Flag{
-			{Kind: cli.String, Name: "output", Short: "o", Value: "json", Usage: "`FORMAT` json or text"},
+			{Kind: cli.String, Name: "output", Short: "o", Value: "json", Usage: "`FORMAT` json or text", Choices: []string{"json", "text"}},
 		},
 		Action: p.serviceInspect,
 	}

@@ -24,7 +24,7 @@ pods receive connections, of those that the service selects.
 
 Example: peapod service ls -o wide`,
 		Flags: []cli.Flag{
-			{Kind: cli.String, Name: "output", Short: "o", Value: "table", Usage: "`FORMAT` table, wide or json"},
+			{Kind: cli.String, Name: "output", Short: "o", Value: "table", Usage: "`FORMAT` table, wide or json", Choices: []string{"table", "wide", "json"}},
 			{Name: "quiet", Short: "q", Usage: "print names only"},
 		},
 		Action: p.serviceLs,

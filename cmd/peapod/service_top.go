@@ -28,7 +28,7 @@ Example: peapod service top --no-stream web`,
 		Flags: []cli.Flag{
 			{Name: "no-stream", Usage: "print once, after one interval"},
 			{Kind: cli.Float, Name: "interval", Short: "i", Value: "1", Usage: "ask each `SECONDS`"},
-			{Kind: cli.String, Name: "output", Short: "o", Value: "table", Usage: "`FORMAT` table or json"},
+			{Kind: cli.String, Name: "output", Short: "o", Value: "table", Usage: "`FORMAT` table or json", Choices: formats},
 		},
 		Action: p.serviceTop,
 	}

@@ -30,6 +30,14 @@ func parseSignal(s string) (unix.Signal, error) {
 	return 0, fmt.Errorf("signal %q: is unknown (kill -l lists the names)", s)
 }
 
+// signalNames are those that kill takes, without SIG.
+func signalNames() (names []string) {
+	for n := unix.Signal(1); n < 32; n++ {
+		names = append(names, strings.TrimPrefix(unix.SignalName(n), "SIG"))
+	}
+	return names
+}
+
 // realTime is the signal RTMIN, RTMIN+n, RTMAX or RTMAX-n. The C library keeps
 // the first two of the kernel's for itself (signal(7)).
 func realTime(name string) (unix.Signal, bool) {

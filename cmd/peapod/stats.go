@@ -32,7 +32,7 @@ Example: peapod stats --no-stream shop`,
 		Flags: []cli.Flag{
 			{Name: "no-stream", Usage: "print once, after one interval"},
 			{Kind: cli.Float, Name: "interval", Short: "i", Value: "1", Usage: "look each `SECONDS`"},
-			{Kind: cli.String, Name: "output", Short: "o", Value: "table", Usage: "`FORMAT` table or json"},
+			{Kind: cli.String, Name: "output", Short: "o", Value: "table", Usage: "`FORMAT` table or json", Choices: formats},
 		},
 		Action: p.stats,
 	}

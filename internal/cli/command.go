@@ -75,8 +75,10 @@ type Flag struct {
 	DefaultText string
 	// Env is the environment variable that has the value where the option is
 	// not given.
-	Env    string
-	Hidden bool
+	Env string
+	// Choices are what the value may be, for completion.
+	Choices []string
+	Hidden  bool
 }
 
 // dashed is an option's name as it is written.

@@ -6,8 +6,8 @@ import (
 )
 
 // Complete returns what the last of words may be completed to; nothing means a
-// file's name. arguments are the names that a command takes as its first
-// argument.
+// file's name. arguments are the names that a command takes as its next
+// argument, behind those that c has.
 func Complete(root *Command, words []string, arguments func(*Context) []string) []string {
 	if len(words) == 0 {
 		words = []string{""}
@@ -23,8 +23,8 @@ func Complete(root *Command, words []string, arguments func(*Context) []string) 
 		}
 		n, err := c.option(before)
 		switch {
-		case err != nil && len(before) == 1 && c.Command.wantsValue(before[0]):
-			return nil // that value
+		case err != nil && len(before) == 1 && c.Command.wanting(before[0]) != nil:
+			return starting(last, c.Command.wanting(before[0]).Choices)
 		case err != nil:
 			n = 1 // a mistake, complained about when the line is done
 		case n > 0:
@@ -41,17 +41,20 @@ func Complete(root *Command, words []string, arguments func(*Context) []string) 
 	return starting(last, c.next(last, arguments))
 }
 
-// wantsValue tells whether the word is an option whose value would be the next.
-func (c *Command) wantsValue(word string) bool {
+// wanting is the option whose value the next word would be, or nil.
+func (c *Command) wanting(word string) *Flag {
 	if !isOption(word) || strings.Contains(word, "=") {
-		return false
+		return nil
 	}
 	name := strings.TrimLeft(word, "-")
 	f := c.flag(name)
 	if f == nil && !strings.HasPrefix(word, "--") {
 		_, f = c.letters(name)
 	}
-	return f != nil && f.Kind != Bool
+	if f == nil || f.Kind == Bool {
+		return nil
+	}
+	return f
 }
 
 // next are the words that may follow.
@@ -69,8 +72,6 @@ func (c *Context) next(last string, arguments func(*Context) []string) []string 
 		return list
 	case len(c.Command.Commands) > 0:
 		return c.Command.visible()
-	case len(c.args) > 0:
-		return nil
 	}
 	return arguments(c)
 }
