@@ -22,7 +22,7 @@ type UDPOptions struct {
 	// Socket is a bound UDP socket to use in place of a new one. It may be
 	// closed afterwards.
 	Socket *os.File
-	// From is where replies come from, an address of IPv4 at which nobody
+	// From is where replies come from, an address at which nobody
 	// listens, and Raw the socket (of RawProtocol) that they are sent by:
 	// for a Socket that is led to what arrives there. Raw may be closed
 	// afterwards. nil: replies come from where the client had sent to.
@@ -151,8 +151,8 @@ func (o UDPOptions) validate(addr netip.AddrPort, to *Pool) error {
 		return fmt.Errorf("udp: IdleTimeout: %v is negative", o.IdleTimeout)
 	case o.MaxFlows < 0:
 		return fmt.Errorf("udp: MaxFlows: %d is negative", o.MaxFlows)
-	case o.Raw != nil && (o.Socket == nil || !o.From.Addr().Unmap().Is4()):
-		return fmt.Errorf("udp: %w: replies from %s need a Socket, and an address of IPv4", ErrAddress, o.From)
+	case o.Raw != nil && (o.Socket == nil || !o.From.IsValid()):
+		return fmt.Errorf("udp: %w: replies from %s need a Socket, and an address", ErrAddress, o.From)
 	case o.Socket == nil && !addr.IsValid():
 		return fmt.Errorf("udp: %w: no address to listen on", ErrAddress)
 	}

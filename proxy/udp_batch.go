@@ -32,7 +32,6 @@ var batches = sync.Pool{New: func() any {
 	b := new(batch)
 	for i := range b.heads {
 		b.vectors[i][0].Base = &b.headers[i][0]
-		b.vectors[i][0].SetLen(rawHeaderSize)
 		b.vectors[i][1].Base = &b.data[i][0]
 		b.plain(i)
 	}
@@ -48,7 +47,14 @@ func (b *batch) plain(i int) {
 // raw puts a header before the data that is to be sent to a client. It is no more
 // than UDP carries: it came by that.
 func (b *batch) raw(i int, from netip.AddrPort, to *flow) {
-	b.headers[i].set(from, netip.AddrPortFrom(to.key.addr(), to.key.port), int(b.heads[i].size))
+	size := b.headers[i].set(from, netip.AddrPortFrom(to.key.addr(), to.key.port), b.data[i][:b.heads[i].size])
+	b.vectors[i][0].SetLen(size)
+	if size == rawHeaderSize6 {
+		// The port of a raw socket's peer is a protocol, or nothing (ipv6(7)).
+		b.names[i] = to.name
+		b.names[i][2], b.names[i][3] = 0, 0
+		b.heads[i].Name = &b.names[i][0]
+	}
 	b.heads[i].Iov = &b.vectors[i][0]
 	b.heads[i].SetIovlen(2)
 }

@@ -120,6 +120,9 @@ func (f *UDPFront) flush(b *batch, used int) {
 	fd, header := f.fd, 0
 	if f.raw4 >= 0 {
 		fd, header = f.raw4, rawHeaderSize
+		if !f.o.From.Addr().Unmap().Is4() {
+			header = rawHeaderSize6
+		}
 	}
 	for list := b.heads[:used]; len(list) > 0; {
 		n, err := sendmmsg(fd, list)

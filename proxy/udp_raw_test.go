@@ -17,29 +17,39 @@ func TestRawHeader(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("raw sockets need root")
 	}
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, RawProtocol)
+	for _, from := range []string{"127.96.200.200:53", "[::1]:5353"} {
+		sendRaw(t, netip.MustParseAddrPort(from))
+	}
+}
+
+func sendRaw(t *testing.T, from netip.AddrPort) {
+	t.Helper()
+	domain := unix.AF_INET
+	if from.Addr().Is6() {
+		domain = unix.AF_INET6
+	}
+	fd, err := unix.Socket(domain, unix.SOCK_RAW|unix.SOCK_CLOEXEC, RawProtocol)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	from := netip.MustParseAddrPort("127.96.200.200:53")
 	c, err := net.Dial("udp", from.String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
 	to := netip.MustParseAddrPort(c.LocalAddr().String())
-	const most = 1<<16 - 1 - rawHeaderSize
-	for _, payload := range []string{"", "hello", strings.Repeat("x", most)} {
+	const most = 1<<16 - 1 - rawHeaderSize6
+	for _, payload := range []string{"", "odd", "even", strings.Repeat("x", most)} {
 		var h rawHeader
-		h.set(from, to, len(payload))
-		if err := unix.Sendto(fd, append(h[:], payload...), 0, &unix.SockaddrInet4{Addr: to.Addr().As4()}); err != nil {
+		size := h.set(from, to, []byte(payload))
+		if err := unix.Sendto(fd, append(h[:size:size], payload...), 0, socketAddress(netip.AddrPortFrom(to.Addr(), 0))); err != nil {
 			t.Fatal(err)
 		}
 		b := make([]byte, 1<<16)
 		c.SetReadDeadline(time.Now().Add(5 * time.Second))
 		if n, err := c.Read(b); err != nil || string(b[:n]) != payload {
-			t.Errorf("%d bytes, want %d, %v", n, len(payload), err)
+			t.Errorf("from %s: %d bytes, want %d, %v", from, n, len(payload), err)
 		}
 	}
 }
