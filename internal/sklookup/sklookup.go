@@ -41,11 +41,12 @@ type Table struct {
 }
 
 // Open makes an empty table of a network namespace. What arrives for an address
-// in the range, IPv4, and is led nowhere is refused, whoever listens there; but
-// what arrives for the address but, if that is one, goes its ordinary way.
+// in the range and is led nowhere is refused, whoever listens there; but what
+// arrives for the address but, IPv4, if that is one, goes its ordinary way. A
+// namespace may have several tables.
 func Open(netns *os.File, within netip.Prefix, but netip.Addr) (_ *Table, err error) {
-	if !within.Addr().Is4() || but.IsValid() && !but.Is4() {
-		return nil, fmt.Errorf("the range %s but %s is not one of IPv4", within, but)
+	if !within.IsValid() || but.IsValid() && !(but.Is4() && within.Contains(but)) {
+		return nil, fmt.Errorf("there is no range %s but %s", within, but)
 	}
 	t := &Table{sockets: -1, link: -1}
 	defer func() {

@@ -229,8 +229,8 @@ func TestUDP(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	s := newSpace(t)
-	if _, err := Open(s.netns, netip.MustParsePrefix("fd00::/64"), netip.Addr{}); err == nil {
-		t.Error("a range of IPv6")
+	if _, err := Open(s.netns, netip.MustParsePrefix("fd00::/64"), netip.MustParseAddr("127.96.0.1")); err == nil {
+		t.Error("an address that is not of the range")
 	}
 	file, err := os.Open(os.DevNull)
 	if err != nil {
