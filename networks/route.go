@@ -12,9 +12,10 @@ import (
 
 // route is one that the host has.
 type route struct {
-	to      netip.Prefix
-	link    int
-	gateway bool
+	to       netip.Prefix
+	link     int
+	gateway  bool
+	protocol byte // who made it: RTPROT_…
 }
 
 // listRoutes lists the host's routes of all tables, other than default ones
@@ -41,6 +42,7 @@ func parseRoute(body []byte) (r route, ok bool) {
 		return r, false
 	}
 	bits := int(body[1])
+	r.protocol = body[5]
 	for typ, value := range netlink.Attributes(body[unix.SizeofRtMsg:]) {
 		switch typ {
 		case unix.RTA_DST:
