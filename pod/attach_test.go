@@ -271,7 +271,7 @@ func TestNetworkRefused(t *testing.T) {
 		network string
 		words   string
 	}{
-		{plain(), "briddge", `network "briddge": invalid: want none, host, bridge, auto or cni:NAME`},
+		{plain(), "briddge", `network "briddge": invalid: want none, host, bridge, auto, pasta, slirp4netns or cni:NAME`},
 		{plain(), "cni:none-such", "CNI network none-such"},
 		{onHost(box("a", "hold")), "bridge", "spec.hostNetwork: the pod is run with network bridge"},
 		{onHost(forwards(box("a", "hold"), 8081, 8080)), "", "ports[0].hostPort: the pod has the host's network: want 8080"},

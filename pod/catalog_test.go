@@ -128,7 +128,7 @@ func TestAllocator(t *testing.T) {
 ---
 {apiVersion: v1, kind: Service, metadata: {name: out}, spec: {type: ExternalName, externalName: example.com}}
 `)
-	a := newAllocator(nil)
+	a := newAllocator(nil, (&Store{}).serviceRanges(), nil)
 	var chosen []*Service
 	for _, s := range m.Services {
 		c, err := a.choose(s)

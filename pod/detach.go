@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -36,6 +37,7 @@ type request struct {
 	Builtin string
 	Network string
 	Publish []Port
+	Ranges  []netip.Prefix
 }
 
 // reply is what it writes to descriptor 4 when the pod runs, or cannot.
@@ -82,6 +84,7 @@ func Detach(ctx context.Context, d *Detached, command ...string) (names, addrs [
 	err = json.NewEncoder(in[1]).Encode(request{
 		File: d.File, Data: d.Data, Root: o.Store.root(), DataDir: o.Store.dataDir(),
 		Name: o.Name, Env: o.Env, Args: o.Args, Builtin: o.Builtin, Network: o.Network, Publish: o.Publish,
+		Ranges: o.Store.ServiceRanges,
 	})
 	in[1].Close()
 	var answer reply
@@ -154,7 +157,7 @@ func startDetached(in io.Reader) (*Group, error) {
 		return nil, err
 	}
 	return StartManifest(context.Background(), m, &Options{
-		Store: Store{Root: r.Root, Data: r.DataDir}, Name: r.Name, Env: r.Env, Args: r.Args,
+		Store: Store{Root: r.Root, Data: r.DataDir, ServiceRanges: r.Ranges}, Name: r.Name, Env: r.Env, Args: r.Args,
 		Builtin: r.Builtin, Network: r.Network, Publish: r.Publish, Keep: true, ownLog: true,
 	})
 }

@@ -165,6 +165,9 @@ func (m *Manifest) runnable(o *Options) ([]*Pod, error) {
 	if err := m.Validate(); err != nil {
 		return nil, err
 	}
+	if err := CheckServiceRanges(o.Store.ServiceRanges); err != nil {
+		return nil, err
+	}
 	for _, s := range m.Services {
 		if err := s.supported(); err != nil {
 			return nil, err

@@ -38,6 +38,8 @@ type hub struct {
 	offering sync.WaitGroup // until traffic is there
 	traffic  *trafficServer // or nil
 
+	ranges hostRanges
+
 	inherited map[string]*registration // services of processes that died, by name
 }
 
@@ -289,6 +291,21 @@ func poolOptions(s *Service, o ServiceOptions) proxy.PoolOptions {
 func (s *Service) address() (netip.Addr, bool) {
 	ip, err := netip.ParseAddr(s.Spec.ClusterIP)
 	return ip, err == nil && s.Spec.Type != ServiceExternalName
+}
+
+// addresses are all of these, first that one.
+func (s *Service) addresses() (list []netip.Addr) {
+	first, ok := s.address()
+	if !ok {
+		return nil
+	}
+	list = append(list, first)
+	for _, text := range s.Spec.ClusterIPs {
+		if ip, err := netip.ParseAddr(text); err == nil && ip != first {
+			list = append(list, ip)
+		}
+	}
+	return list
 }
 
 // endpoints are where a service's port leads to now.

@@ -16,8 +16,7 @@ import (
 // those that are open stay.
 func (h *hub) amend(s *hubService, r *ServiceRecord) *hubService {
 	o, err := r.Service.Options()
-	address, ok := r.Service.address()
-	if before, had := s.record.Service.address(); err != nil || before != address || had != ok {
+	if err != nil || !slices.Equal(s.record.Service.addresses(), r.Service.addresses()) {
 		h.removeService(s)
 		return nil
 	}
@@ -93,11 +92,13 @@ func (sp *space) align(s *hubService) (failed *hostFailure) {
 	for _, p := range s.ports {
 		wanted[p] = map[netip.AddrPort]hostListener{}
 	}
-	ip, ok := s.record.Service.address()
-	if mine := s.record.PID == os.Getpid(); ok && mine {
+	addresses := s.record.Service.addresses()
+	if mine := s.record.PID == os.Getpid(); len(addresses) > 0 && mine {
 		for i, p := range s.ports {
-			own := netip.AddrPortFrom(ip, uint16(p.port.Port))
-			wanted[p][own] = hostListener{own, i, "spec.clusterIP"}
+			for _, ip := range addresses {
+				own := netip.AddrPortFrom(ip, uint16(p.port.Port))
+				wanted[p][own] = hostListener{own, i, "spec.clusterIP"}
+			}
 		}
 		for _, l := range s.record.Service.hostListeners(s.options) {
 			wanted[s.ports[l.port]][l.addr] = l
@@ -109,7 +110,7 @@ func (sp *space) align(s *hubService) (failed *hostFailure) {
 			if slices.ContainsFunc(sp.fronts[p], func(f *front) bool { return f.addr == addr }) {
 				continue
 			}
-			if err := sp.listenFor(p, addr, addr.Addr() == ip); err != nil {
+			if err := sp.listenFor(p, addr, slices.Contains(addresses, addr.Addr())); err != nil {
 				return &hostFailure{l, err}
 			}
 		}

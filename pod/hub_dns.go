@@ -45,8 +45,7 @@ func (h *hub) names(s *hubService) *dns.Service {
 	for _, p := range spec.Ports {
 		d.Ports = append(d.Ports, dns.Port{Name: p.Name, Protocol: p.Protocol, Port: uint16(p.Port)})
 	}
-	if ip, ok := s.record.Service.address(); ok {
-		d.Addresses = []netip.Addr{ip}
+	if d.Addresses = s.record.Service.addresses(); len(d.Addresses) > 0 {
 		return d
 	}
 	d.Endpoints = h.headless(s.record)
@@ -109,8 +108,11 @@ func (p *Pod) hostnameIn(s *Service) string {
 func (h *hub) hostsLines() string {
 	var b strings.Builder
 	for _, r := range h.catalog.all() {
-		if ip, ok := r.Service.address(); ok && h.services[r.Service.Metadata.Name] != nil {
-			name := r.Service.Metadata.Name
+		name := r.Service.Metadata.Name
+		if h.services[name] == nil {
+			continue
+		}
+		for _, ip := range r.Service.addresses() {
 			b.WriteString(ip.String() + "\t" + name + ".default.svc." + clusterDomain + " " + name + "\n")
 		}
 	}
@@ -194,10 +196,10 @@ func (sp *space) serveDNS() (err error) {
 }
 
 // leadDNS leads queries past the table, which refuses what it does not know.
-func (sp *space) leadDNS() error {
+func (sp *space) leadDNS(table *sklookup.Table) error {
 	if sp.dns == nil {
 		return nil
 	}
 	at := netip.AddrPortFrom(dnsAddress, dnsPort)
-	return errors.Join(sp.table.Lead(sklookup.UDP, at, sp.dns.udp), sp.table.Lead(sklookup.TCP, at, sp.dns.tcp))
+	return errors.Join(table.Lead(sklookup.UDP, at, sp.dns.udp), table.Lead(sklookup.TCP, at, sp.dns.tcp))
 }

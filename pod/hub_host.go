@@ -78,6 +78,7 @@ func explainAddress(addr netip.AddrPort, err error) error {
 
 // served are services that this process lets be reached.
 type served struct {
+	store        *Store
 	hub          *hub
 	registration *registration
 }
@@ -88,7 +89,7 @@ func (s *Store) serve(services []*Service, endpoints []*Endpoints, group string)
 	if len(services) == 0 {
 		return nil, nil
 	}
-	v := &served{}
+	v := &served{store: s}
 	if v.hub, err = s.joinHub(); err != nil {
 		return nil, err
 	}

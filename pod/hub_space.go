@@ -3,8 +3,6 @@ package pod
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
 	"net/netip"
 	"os"
 
@@ -20,9 +18,10 @@ type space struct {
 	hub   *hub
 	netns *os.File // nil: this process's
 
-	table  *sklookup.Table // nil before the first service, and where there can be none
-	plain  bool            // there can be none
-	own    netip.Addr      // of podRange: that of the pod whose namespace it is
+	tables map[netip.Prefix]*sklookup.Table // by the range, from the first service of it on
+	plain  bool                             // there can be none
+	local  map[netip.Prefix]bool            // ranges that were made so
+	own    netip.Addr                       // of podRange: that of the pod whose namespace it is
 	fronts map[*hubPort][]*front
 	dns    *dnsSockets // nil where there is no server
 
@@ -36,8 +35,17 @@ type front struct {
 	proxyFront
 	addr     netip.AddrPort
 	protocol int
-	socket   *os.File // the same that the front accepts from, where a table leads to it
+	table    *sklookup.Table // that leads to socket, or nil
+	socket   *os.File        // the same that the front accepts from, where a table leads to it
 	led      bool
+	release  func() // when nothing of it is left, or nil
+}
+
+// end gives up what the front needs beside itself. It has ended.
+func (f *front) end() {
+	if f.release != nil {
+		f.release()
+	}
 }
 
 // proxyFront is a *proxy.Front or a *proxy.UDPFront.
@@ -47,7 +55,7 @@ type proxyFront interface {
 }
 
 func newSpace(h *hub, netns *os.File) *space {
-	return &space{hub: h, netns: netns, fronts: map[*hubPort][]*front{}}
+	return &space{hub: h, netns: netns, fronts: map[*hubPort][]*front{}, tables: map[netip.Prefix]*sklookup.Table{}, local: map[netip.Prefix]bool{}}
 }
 
 func (sp *space) host() bool { return sp.netns == nil }
@@ -60,16 +68,17 @@ func (sp *space) open(s *hubService) {
 
 // openPorts listens for some of a service's ports.
 func (sp *space) openPorts(s *hubService, ports []*hubPort) {
-	ip, ok := s.record.Service.address()
-	if sp.host() && s.record.PID != os.Getpid() || !ok {
+	if sp.host() && s.record.PID != os.Getpid() {
 		return
 	}
-	if ip == sp.own {
-		return // its programs listen there themselves
-	}
-	for _, p := range ports {
-		if err := sp.listenFor(p, netip.AddrPortFrom(ip, uint16(p.port.Port)), true); err != nil {
-			sp.hub.store.log().Error("a service cannot be reached from a network namespace", "service", s.record.Service.Metadata.Name, "port", p.port.Port, "error", err)
+	for _, ip := range s.record.Service.addresses() {
+		if ip == sp.own {
+			continue // its programs listen there themselves
+		}
+		for _, p := range ports {
+			if err := sp.listenFor(p, netip.AddrPortFrom(ip, uint16(p.port.Port)), true); err != nil {
+				sp.hub.store.log().Error("a service cannot be reached from a network namespace", "service", s.record.Service.Metadata.Name, "address", ip, "port", p.port.Port, "error", err)
+			}
 		}
 	}
 }
@@ -87,95 +96,93 @@ func (sp *space) lead(p *hubPort) (err error) {
 			continue
 		}
 		if f.led = p.open; f.led {
-			err = errors.Join(err, sp.table.Lead(f.protocol, f.addr, f.socket))
+			err = errors.Join(err, f.table.Lead(f.protocol, f.addr, f.socket))
 		} else {
-			err = errors.Join(err, sp.table.Drop(f.protocol, f.addr))
+			err = errors.Join(err, f.table.Drop(f.protocol, f.addr))
 		}
 	}
 	return err
 }
 
-// listen listens at a service's own address, through a socket that is bound to
-// another port of the address, which is in nobody's way, and to which a table
-// leads. An answer by UDP has to come from the port itself: a raw socket sends it.
+// listen listens at a service's own address.
 func (sp *space) listen(addr netip.AddrPort, p *hubPort) error {
-	if err := sp.openTable(); err != nil {
-		return err
-	}
-	switch {
-	case sp.table == nil:
-		return sp.listenAt(addr, p, p.proxy)
-	case p.udp():
-		return sp.listenUDP(addr, p)
-	}
-	l, err := sp.listener(netip.AddrPortFrom(addr.Addr(), 0))
+	within := p.service.record.within(addr.Addr())
+	release, err := sp.makeLocal(within)
 	if err != nil {
 		return err
 	}
-	socket, err := l.File()
+	f, err := sp.ownFront(within, addr, p)
 	if err != nil {
-		l.Close()
+		release()
 		return err
 	}
-	served, err := p.proxy.Serve(context.Background(), l, p.pool)
-	if err != nil {
-		socket.Close()
-		return err
-	}
-	sp.fronts[p] = append(sp.fronts[p], &front{proxyFront: served, addr: addr, protocol: sklookup.TCP, socket: socket})
+	f.addr, f.release = addr, release
+	sp.fronts[p] = append(sp.fronts[p], f)
 	return nil
 }
 
-// listenUDP is listen for UDP.
-func (sp *space) listenUDP(addr netip.AddrPort, p *hubPort) error {
-	socket, err := sp.boundUDP(netip.AddrPortFrom(addr.Addr(), 0))
-	if err != nil {
-		return err
-	}
-	raw, err := sp.rawSocket()
-	if err != nil {
-		socket.Close()
-		return err
-	}
-	defer raw.Close()
-	served, err := proxy.ForwardUDP(addr, p.pool, proxy.UDPOptions{Socket: socket, Raw: raw, From: addr, IdleTimeout: p.service.options.IdleTimeout, Log: sp.hub.store.Log})
-	if err != nil {
-		socket.Close()
-		return err
-	}
-	sp.fronts[p] = append(sp.fronts[p], &front{proxyFront: served, addr: addr, protocol: sklookup.UDP, socket: socket})
-	return nil
-}
-
-// boundUDP makes a UDP socket with an address, IPv4.
-func (sp *space) boundUDP(addr netip.AddrPort) (*os.File, error) {
-	fd, err := sp.newSocket(unix.SOCK_DGRAM, 0)
+// ownFront listens through a socket that is bound to another port of the address,
+// which is in nobody's way, and to which a table leads. An answer by UDP has to come
+// from the port itself: a raw socket sends it.
+func (sp *space) ownFront(within netip.Prefix, addr netip.AddrPort, p *hubPort) (*front, error) {
+	table, err := sp.openTable(within)
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Bind(fd, &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}); err != nil {
-		unix.Close(fd)
-		return nil, fmt.Errorf("bind %s: %w", addr, err)
+	bound := addr
+	if table != nil {
+		bound = netip.AddrPortFrom(addr.Addr(), 0)
 	}
-	return os.NewFile(uintptr(fd), addr.String()), nil
-}
-
-// rawSocket makes one that sends from any address, IPv4.
-func (sp *space) rawSocket() (*os.File, error) {
-	fd, err := sp.newSocket(unix.SOCK_RAW, proxy.RawProtocol)
+	f := &front{table: table}
+	if p.udp() {
+		err = sp.serveOwnUDP(f, bound, addr, p)
+	} else {
+		err = sp.serveOwn(f, bound, p)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("raw socket: %w", err)
+		f.socket.Close()
+		return nil, err
 	}
-	return os.NewFile(uintptr(fd), "raw"), nil
+	if table == nil {
+		f.socket.Close()
+		f.socket = nil
+	}
+	return f, nil
 }
 
-// newSocket makes a socket of IPv4.
-func (sp *space) newSocket(kind, protocol int) (int, error) {
-	kind |= unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
-	if sp.host() {
-		return unix.Socket(unix.AF_INET, kind, protocol)
+func (sp *space) serveOwn(f *front, bound netip.AddrPort, p *hubPort) error {
+	l, err := sp.ownListener(bound)
+	if err != nil {
+		return err
 	}
-	return namespaces.Socket(sp.netns, unix.AF_INET, kind, protocol)
+	f.protocol = sklookup.TCP
+	if f.socket, err = l.File(); err != nil {
+		l.Close()
+		return err
+	}
+	f.proxyFront, err = p.proxy.Serve(context.Background(), l, p.pool)
+	return err
+}
+
+func (sp *space) serveOwnUDP(f *front, bound, addr netip.AddrPort, p *hubPort) (err error) {
+	f.protocol = sklookup.UDP
+	if f.socket, err = sp.boundUDP(bound); err != nil {
+		return err
+	}
+	o := proxy.UDPOptions{Socket: f.socket, IdleTimeout: p.service.options.IdleTimeout, Log: sp.hub.store.Log}
+	if bound != addr {
+		domain := unix.AF_INET
+		if addr.Addr().Is6() {
+			domain = unix.AF_INET6
+		}
+		if o.Raw, err = sp.rawSocket(domain); err != nil {
+			return err
+		}
+		defer o.Raw.Close()
+		o.From = addr
+	}
+	f.proxyFront, err = proxy.ForwardUDP(addr, p.pool, o)
+	return err
 }
 
 // listenAt listens at an address that is a socket's own, such as a node port.
@@ -213,52 +220,6 @@ func socketsIn(netns *os.File, domain, typ, n int) ([]int, error) {
 	return namespaces.Sockets(netns, domain, typ, 0, n)
 }
 
-// openTable opens the table, unless it is. Where that is not possible listeners
-// are bound to the services' own ports.
-func (sp *space) openTable() (err error) {
-	if sp.table != nil || sp.plain {
-		return nil
-	}
-	netns := sp.netns
-	if netns == nil {
-		if netns, err = os.Open("/proc/self/ns/net"); err != nil {
-			return err
-		}
-		defer netns.Close()
-	}
-	if sp.table, err = sklookup.Open(netns, bothRanges, sp.own); err != nil {
-		sp.plain = true
-		sp.hub.store.log().Warn("containers cannot listen on the ports of services on all addresses", "error", err)
-		return nil
-	}
-	return sp.leadDNS()
-}
-
-func (sp *space) listener(addr netip.AddrPort) (*net.TCPListener, error) {
-	if sp.netns != nil {
-		return namespaces.Listen(context.Background(), sp.netns, addr)
-	}
-	var c net.ListenConfig
-	c.SetMultipathTCP(false) // neither a table nor splice(2) knows its sockets
-	text, network := addr.String(), "tcp"
-	switch addr.Addr() {
-	case netip.IPv6Unspecified():
-		text = fmt.Sprintf(":%d", addr.Port()) // also where there is no IPv6
-	case netip.IPv4Unspecified():
-		network = "tcp4" // or else it were all addresses of IPv6 too
-	}
-	l, err := c.Listen(context.Background(), network, text)
-	if err != nil {
-		return nil, err
-	}
-	t, ok := l.(*net.TCPListener)
-	if !ok {
-		l.Close()
-		return nil, fmt.Errorf("listen on %s: %w", addr, errors.ErrUnsupported)
-	}
-	return t, nil
-}
-
 // shut takes no more connections to ports of a service. Those that are open go on.
 func (sp *space) shut(s *hubService, ports []*hubPort) {
 	for _, p := range ports {
@@ -271,24 +232,28 @@ func (sp *space) shut(s *hubService, ports []*hubPort) {
 
 func (sp *space) shutFront(service string, f *front) {
 	if f.led {
-		if err := sp.table.Drop(f.protocol, f.addr); err != nil {
+		if err := f.table.Drop(f.protocol, f.addr); err != nil {
 			sp.hub.store.log().Error("a service that has gone is still led to", "service", service, "error", err)
 		}
 	}
 	f.socket.Close()
-	sp.hub.draining.Go(func() { f.Shutdown(sp.hub.living) })
+	sp.hub.draining.Go(func() {
+		f.Shutdown(sp.hub.living)
+		f.end()
+	})
 }
 
 // close ends all connections of the namespace.
 func (sp *space) close() {
-	if sp.table != nil {
-		sp.table.Close()
+	for _, table := range sp.tables {
+		table.Close()
 	}
 	sp.dns.close()
 	for _, fronts := range sp.fronts {
 		for _, f := range fronts {
 			f.socket.Close()
 			f.Close()
+			f.end()
 		}
 	}
 	clear(sp.fronts)

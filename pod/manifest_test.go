@@ -230,11 +230,18 @@ func TestServiceErrors(t *testing.T) {
 		{`"clusterIP": "None", "type": "NodePort", "ports": [{"port": 80, "nodePort": 30000}]`, ``, `spec.clusterIP: None is for the type ClusterIP; leave it out in a service of the type NodePort`},
 		{`"clusterIP": "None", "sessionAffinity": "ClientIP"`, ``, `spec.sessionAffinity: it has no effect in a headless service, which forwards nothing; leave it out`},
 		{`"clusterIP": "x", "ports": [{"port": 80}]`, ``, `spec.clusterIP: "x" is not an IP address; use one, None, or leave it out for one that is free`},
-		{`"clusterIP": "fd00::1", "ports": [{"port": 80}]`, ``, `spec.clusterIP: fd00::1: not supported yet: services have IPv4 addresses; leave it out for one that is free`},
-		{`"clusterIP": "127.0.0.1", "ports": [{"port": 80}]`, ``, `spec.clusterIP: 127.0.0.1 is not one of 127.96.0.0/16, which all network namespaces have; leave it out for one that is free`},
-		{`"clusterIP": "10.96.0.1", "ports": [{"port": 80}]`, ``, `spec.clusterIP: 10.96.0.1 is not one of 127.96.0.0/16, which all network namespaces have; leave it out for one that is free`},
+		{`"clusterIP": "fd00::1", "ports": [{"port": 80}]`, ``, ``},
+		{`"clusterIP": "127.0.0.1", "ports": [{"port": 80}]`, ``, `spec.clusterIP: 127.0.0.1 is not one of 127.96.0.0/16: programs use the other loopback addresses themselves; leave it out for one that is free`},
+		{`"clusterIP": "224.0.0.1", "ports": [{"port": 80}]`, ``, `spec.clusterIP: 224.0.0.1 cannot be a service's; leave it out for one that is free`},
+		{`"clusterIP": "10.96.0.1", "ports": [{"port": 80}]`, ``, ``},
 		{`"clusterIP": "127.96.0.1", "clusterIPs": ["127.96.0.2"], "ports": [{"port": 80}]`, ``, `spec.clusterIPs[0]: found "127.96.0.2", where spec.clusterIP is "127.96.0.1"; leave one of them out`},
-		{`"clusterIPs": ["127.96.0.1", "fd00::1"], "ports": [{"port": 80}]`, ``, `spec.clusterIPs: found 2 addresses: a service has one; leave the others out`},
+		{`"clusterIPs": ["127.96.0.1", "fd00::1"], "ports": [{"port": 80}]`, ``, ``},
+		{`"clusterIPs": ["127.96.0.1", "10.96.0.1"], "ports": [{"port": 80}]`, ``, `spec.clusterIPs[1]: 10.96.0.1 is of the same family as 127.96.0.1: a service has one address of each; leave one of them out`},
+		{`"clusterIPs": ["127.96.0.1", "fd00::1", "fd00::2"], "ports": [{"port": 80}]`, ``, `spec.clusterIPs: found 3 addresses: a service has one of each family; leave the others out`},
+		{`"clusterIPs": ["127.96.0.1", "fd00::1"], "ipFamilies": ["IPv6", "IPv6"], "ipFamilyPolicy": "SingleStack", "ports": [{"port": 80}]`, ``, "spec.ipFamilies[0]: found IPv6, where spec.clusterIPs[0] is 127.96.0.1; leave one of them out\n" +
+			`spec.ipFamilies[1]: duplicate "IPv6": spec.ipFamilies[0] has it already` + "\nspec.ipFamilyPolicy: SingleStack is for one family, and there are two; use RequireDualStack"},
+		{`"clusterIP": "None", "selector": {"a": "b"}, "ipFamilies": ["IPv6"]`, ``, `spec.ipFamilies[0]: IPv6 is not supported in a headless service: its name stands for the one address that each pod has; leave it out`},
+		{`"clusterIP": "None", "selector": {"a": "b"}, "ipFamilyPolicy": "RequireDualStack"`, ``, `spec.ipFamilyPolicy: RequireDualStack is not supported in a headless service: its name stands for the one address that each pod has; use PreferDualStack`},
 		{`"ports": [{"port": 80}, {"port": 80, "name": "a"}]`, ``, "spec.ports[0].name: missing; where there are several ports each has a name\n" + `spec.ports[1].port: duplicate "80/TCP": spec.ports[0] has it already`},
 		{`"ports": [{"port": 80, "name": "a"}, {"port": 80, "name": "a", "protocol": "UDP"}]`, ``, `spec.ports[1].name: duplicate "a": spec.ports[0] has it already`},
 		{`"ports": [{"port": 0, "targetPort": "x_y", "protocol": "TPC", "nodePort": 30000}]`, ``, "spec.ports[0].port: missing; use 1 to 65535\n" +
@@ -251,8 +258,7 @@ func TestServiceErrors(t *testing.T) {
 		{`"internalTrafficPolicy": "Local", "selector": {"a": "b"}, "ports": [{"port": 80}]`, ``, ``},
 		{`"internalTrafficPolicy": "Local", "ports": [{"port": 80}]`, ``, `spec.internalTrafficPolicy: Local is not supported for a service without a selector: its endpoints may be elsewhere; use Cluster`},
 		{`"ipFamilies": ["IPv4"], "ipFamilyPolicy": "PreferDualStack", "ports": [{"port": 80}]`, ``, ``},
-		{`"ipFamilies": ["IPv6", "IPv5"], "ipFamilyPolicy": "RequireDualStack", "ports": [{"port": 80}]`, ``, "spec.ipFamilies[0]: IPv6 is not supported yet: services have IPv4 addresses; leave it out\n" +
-			`spec.ipFamilies[1]: unknown value "IPv5"; use IPv4; did you mean IPv4?` + "\nspec.ipFamilyPolicy: RequireDualStack is not supported yet: services have IPv4 addresses; use PreferDualStack"},
+		{`"ipFamilies": ["IPv6", "IPv5"], "ipFamilyPolicy": "RequireDualStack", "ports": [{"port": 80}]`, ``, `spec.ipFamilies[1]: unknown value "IPv5"; use IPv4, IPv6; did you mean IPv4?`},
 		{`"type": "ExternalName", "externalName": "db.example.com."`, ``, ``},
 		{`"type": "ExternalName"`, ``, `spec.externalName: missing; use the DNS name that the service stands for`},
 		{`"type": "ExternalName", "externalName": "10.0.0.1", "selector": {"a": "b"}, "clusterIP": "None"`, ``, `spec.externalName: "10.0.0.1" is an IP address; use a Service without a selector, and Endpoints with the address` + "\n" +

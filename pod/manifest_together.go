@@ -97,16 +97,14 @@ func (f *fitting) unique(seen map[string]string, o object, what, name string) {
 }
 
 func (f *fitting) clusterIPs() {
-	seen := map[string]string{}
+	seen := map[netip.Addr]string{}
 	for _, s := range f.m.Services {
-		ip := s.Spec.ClusterIP
-		if ip == "" || ip == HeadlessIP {
-			continue
+		for _, ip := range s.addresses() {
+			if other := seen[ip]; other != "" {
+				f.addf(s, "spec.clusterIP", "duplicate %s: service %s has it already", ip, other)
+			}
+			seen[ip] = s.Metadata.Name
 		}
-		if other := seen[ip]; other != "" {
-			f.addf(s, "spec.clusterIP", "duplicate %s: service %s has it already", ip, other)
-		}
-		seen[ip] = s.Metadata.Name
 	}
 }
 

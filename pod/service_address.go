@@ -12,14 +12,13 @@ import (
 	"slices"
 )
 
-// Addresses of services are taken from here, and those of pods that have no other
-// one from podRange: every network namespace has all of 127.0.0.0/8 on its loopback
-// interface (127.0.0.1/8), so that the same address works everywhere without
-// configuring anything.
+// Addresses of services are taken from serviceRange, unless others are given, and
+// those of pods that have no other one from podRange: every network namespace has all
+// of 127.0.0.0/8 on its loopback interface (127.0.0.1/8), so that the same address
+// works everywhere without configuring anything.
 var (
-	serviceRange = netip.MustParsePrefix("127.96.0.0/16")
-	podRange     = netip.MustParsePrefix("127.97.0.0/16")
-	bothRanges   = netip.MustParsePrefix("127.96.0.0/15")
+	podRange   = netip.MustParsePrefix("127.97.0.0/16")
+	bothRanges = netip.MustParsePrefix("127.96.0.0/15")
 )
 
 // dnsAddress is where each pod finds its DNS server, as Kubernetes' kube-dns
@@ -31,10 +30,12 @@ var dnsAddress = netip.MustParseAddr("127.96.0.10")
 type allocator struct {
 	addresses map[netip.Addr]string // to the service's name
 	ports     map[int]string
+	ranges    []netip.Prefix           // one of each family, first that of services which ask for none
+	usable    func(netip.Prefix) error // tells why a range cannot be made local
 }
 
-func newAllocator(taken []*ServiceRecord) *allocator {
-	a := &allocator{map[netip.Addr]string{dnsAddress: "DNS"}, map[int]string{}}
+func newAllocator(taken []*ServiceRecord, ranges []netip.Prefix, usable func(netip.Prefix) error) *allocator {
+	a := &allocator{map[netip.Addr]string{dnsAddress: "DNS"}, map[int]string{}, ranges, usable}
 	for _, r := range taken {
 		a.note(r.Service)
 	}
@@ -42,7 +43,7 @@ func newAllocator(taken []*ServiceRecord) *allocator {
 }
 
 func (a *allocator) note(s *Service) {
-	if ip, err := netip.ParseAddr(s.Spec.ClusterIP); err == nil {
+	for _, ip := range s.addresses() {
 		a.addresses[ip] = s.Metadata.Name
 	}
 	for _, p := range s.Spec.Ports {
@@ -58,6 +59,7 @@ func (a *allocator) choose(s *Service) (*Service, error) {
 	c := *s
 	c.Spec.Ports = slices.Clone(s.Spec.Ports)
 	c.Metadata.Labels = maps.Clone(s.Metadata.Labels)
+	c.Spec.oneAddress()
 	if err := a.address(&c); err != nil {
 		return nil, err
 	}
@@ -87,53 +89,23 @@ func (s *Service) ingress() (status LoadBalancerStatus) {
 	return status
 }
 
-func (a *allocator) address(s *Service) error {
-	switch {
-	case s.Spec.Type == ServiceExternalName || s.Spec.ClusterIP == HeadlessIP:
-		return nil
-	case s.Spec.ClusterIP == "":
-		ip, ok := a.free(s.Metadata.Name)
-		if !ok {
-			return s.Errorf("spec.clusterIP", "all addresses of %s are taken; stop other services", serviceRange)
-		}
-		s.Spec.ClusterIP = ip.String()
-		s.Spec.ClusterIPs = []string{s.Spec.ClusterIP}
-		return nil
-	}
-	ip, err := netip.ParseAddr(s.Spec.ClusterIP)
-	if err != nil {
-		return s.Errorf("spec.clusterIP", "%w", err)
-	}
-	if owner, ok := a.addresses[ip]; ok {
-		return s.Errorf("spec.clusterIP", "%s is service %s's; choose another, or leave the field out", ip, owner)
-	}
-	return nil
-}
-
-// free finds a free address, beginning at one that depends on the name.
-func (a *allocator) free(name string) (netip.Addr, bool) {
-	for ip := range candidates(serviceRange, name) {
-		if a.addresses[ip] == "" {
-			return ip, true
-		}
-	}
-	return netip.Addr{}, false
-}
-
-// candidates are the addresses of a range for what has a name, the same each time.
+// candidates are the addresses of a range for what has a name, the same each time:
+// of a large one the first 2^24.
 func candidates(within netip.Prefix, name string) iter.Seq[netip.Addr] {
 	return func(yield func(netip.Addr) bool) {
-		base := binary.BigEndian.Uint32(within.Addr().AsSlice())
-		size := uint32(1) << (32 - within.Bits())
+		base := within.Addr().AsSlice()
+		low := base[len(base)-4:]
+		start := binary.BigEndian.Uint32(low)
+		size := uint32(1) << min(within.Addr().BitLen()-within.Bits(), 24)
 		first := hash(name)
 		for i := range size {
 			n := (first + i) % size
 			if n == 0 || n == size-1 {
 				continue // where others would expect a network's own and broadcast addresses
 			}
-			var b [4]byte
-			binary.BigEndian.PutUint32(b[:], base+n)
-			if !yield(netip.AddrFrom4(b)) {
+			binary.BigEndian.PutUint32(low, start+n)
+			ip, _ := netip.AddrFromSlice(base)
+			if !yield(ip) {
 				return
 			}
 		}

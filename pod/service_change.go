@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -56,7 +57,7 @@ func (v *served) add(services []*Service, endpoints []*Endpoints, group string) 
 	if len(services) == 0 {
 		return nil
 	}
-	more, err := v.hub.store.register(services, endpoints, group)
+	more, err := v.store.register(services, endpoints, group)
 	if err != nil {
 		return err
 	}
@@ -88,12 +89,15 @@ func (v *served) change(s *Service, e *Endpoints) error {
 		return err
 	}
 	taken = slices.DeleteFunc(taken, func(r *ServiceRecord) bool { return r.Service.Metadata.Name == s.Metadata.Name })
-	chosen, err := newAllocator(taken).choose(s.keeping(before.Service))
+	var local hostRanges
+	defer local.releaseAll()
+	a := newAllocator(taken, v.store.serviceRanges(), local.hold)
+	chosen, err := a.choose(s.keeping(before.Service))
 	if err != nil {
 		return err
 	}
 	next := *before
-	next.Service, next.Endpoints, next.Changed = chosen, e, time.Now().UTC()
+	next.Service, next.Ranges, next.Endpoints, next.Changed = chosen, a.toMakeLocal(chosen), e, time.Now().UTC()
 	if err := v.hub.rewrite(v.registration, &next); err != nil {
 		return s.Errorf(err.listener.field, "%w", errors.Join(explainAddress(err.listener.addr, err.err), v.restore(before)))
 	}
@@ -114,9 +118,8 @@ func (v *served) restore(before *ServiceRecord) error {
 // none.
 func (s *Service) keeping(before *Service) *Service {
 	next := *s
-	_, had := before.address()
-	if next.Spec.ClusterIP == "" && next.Spec.Type != ServiceExternalName && had {
-		next.Spec.ClusterIP, next.Spec.ClusterIPs = before.Spec.ClusterIP, before.Spec.ClusterIPs
+	if had := before.addresses(); next.Spec.ClusterIP == "" && next.Spec.Type != ServiceExternalName && len(had) > 0 {
+		next.Spec.keepAddresses(had)
 	}
 	if next.Spec.Type != ServiceNodePort && next.Spec.Type != ServiceLoadBalancer {
 		return &next
@@ -131,6 +134,21 @@ func (s *Service) keeping(before *Service) *Service {
 		}
 	}
 	return &next
+}
+
+// keepAddresses asks for addresses that the service had, as far as they are of the
+// families that it is to have now.
+func (s *ServiceSpec) keepAddresses(had []netip.Addr) {
+	families, _ := s.families(familyOf(had[0]))
+	for i, ip := range had {
+		if i == len(families) || families[i] != familyOf(ip) {
+			break
+		}
+		s.ClusterIPs = append(s.ClusterIPs, ip.String())
+	}
+	if len(s.ClusterIPs) > 0 {
+		s.ClusterIP = s.ClusterIPs[0]
+	}
 }
 
 // record returns the record of a service of the registration.

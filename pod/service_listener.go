@@ -22,8 +22,8 @@ type ServiceListener struct {
 // none of a headless service, and of one that stands for another name.
 func (r *ServiceRecord) Listeners() (list []ServiceListener) {
 	s := r.Service
-	ip, ok := s.address()
-	if !ok {
+	addresses := s.addresses()
+	if len(addresses) == 0 {
 		return nil
 	}
 	add := func(addr netip.AddrPort, port int, field string) {
@@ -31,7 +31,9 @@ func (r *ServiceRecord) Listeners() (list []ServiceListener) {
 		list = append(list, ServiceListener{Address: addr.String(), Port: p.Port, Protocol: orTCP(p.Protocol), Field: field})
 	}
 	for i, p := range s.Spec.Ports {
-		add(netip.AddrPortFrom(ip, uint16(p.Port)), i, "spec.clusterIP")
+		for _, ip := range addresses {
+			add(netip.AddrPortFrom(ip, uint16(p.Port)), i, "spec.clusterIP")
+		}
 	}
 	o, _ := s.Options() // it was registered with these
 	for _, l := range s.hostListeners(o) {

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/peapod/peapod/networks"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,6 +27,9 @@ var (
 type ServiceRecord struct {
 	// Service has the addresses and node ports that were chosen filled in.
 	Service *Service `json:"service"`
+	// Ranges are those that its addresses are of, as far as they have to be made
+	// local where they are used.
+	Ranges []netip.Prefix `json:"ranges,omitempty"`
 	// Endpoints are those by hand, of a service without a selector.
 	Endpoints *Endpoints `json:"endpoints,omitempty"`
 	Created   time.Time  `json:"created"`
@@ -149,7 +154,9 @@ func (s *Store) register(services []*Service, endpoints []*Endpoints, group stri
 	if err != nil {
 		return nil, err
 	}
-	a := newAllocator(taken)
+	var local hostRanges // until the services hold them
+	defer local.releaseAll()
+	a := newAllocator(taken, s.serviceRanges(), local.hold)
 	for _, svc := range services {
 		for _, t := range taken {
 			if t.Service.Metadata.Name == svc.Metadata.Name {
@@ -161,7 +168,7 @@ func (s *Store) register(services []*Service, endpoints []*Endpoints, group stri
 		if err != nil {
 			return nil, err
 		}
-		r.records = append(r.records, &ServiceRecord{Service: chosen, Endpoints: endpointsOf(svc, endpoints), Created: time.Now().UTC(), PID: os.Getpid(), Group: group})
+		r.records = append(r.records, &ServiceRecord{Service: chosen, Ranges: a.toMakeLocal(chosen), Endpoints: endpointsOf(svc, endpoints), Created: time.Now().UTC(), PID: os.Getpid(), Group: group})
 	}
 	for _, record := range r.records {
 		s.sweepService(s.servicePlace(record.Service.Metadata.Name), true)
@@ -180,6 +187,8 @@ func (s *Service) supported() error {
 		return err
 	case o.Transparent && s.listensByIPv6(o):
 		return s.Errorf("metadata.annotations", "%stransparent is for clients of IPv4: pods are connected to by that; leave the addresses of IPv6 out", AnnotationPrefix)
+	case o.Transparent && s.wantsIPv6():
+		return s.Errorf("metadata.annotations", "%stransparent is for clients of IPv4: pods are connected to by that; have the service use IPv4 alone (ipFamilyPolicy: SingleStack)", AnnotationPrefix)
 	case o.Transparent && len(s.Spec.Selector) == 0:
 		return s.Errorf("metadata.annotations", "%stransparent is for pods: what Endpoints list is reached from the host, and cannot answer to its clients' addresses; leave it out", AnnotationPrefix)
 	}
@@ -188,6 +197,11 @@ func (s *Service) supported() error {
 
 func (s *Service) listensByIPv6(o ServiceOptions) bool {
 	return slices.ContainsFunc(s.hostListeners(o), func(l hostListener) bool { return l.addr.Addr().Is6() })
+}
+
+func (s *Service) wantsIPv6() bool {
+	families, _ := s.Spec.families(familyIPv4)
+	return s.Spec.forwards() && slices.Contains(families, familyIPv6)
 }
 
 func endpointsOf(svc *Service, list []*Endpoints) *Endpoints {
@@ -222,6 +236,9 @@ func (s *Store) lockServices() (*os.File, error) {
 func (s *Store) clearServices() error {
 	s.sweepSockets()
 	s.sweepGroups()
+	if err := networks.SweepLocal(); err != nil {
+		s.log().Warn("addresses of services that are gone stay local", "error", err)
+	}
 	if _, err := os.Stat(s.servicesDir()); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

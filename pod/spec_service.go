@@ -82,11 +82,14 @@ type ServiceSpec struct {
 	// the service's name.
 	Selector map[string]string `json:"selector,omitempty"`
 	Ports    []ServicePort     `json:"ports,omitempty"`
-	// ClusterIP is an address of 127.96.0.0/16, HeadlessIP, or "": one is chosen.
-	// ClusterIPs, if given, has the same one.
+	// ClusterIP is an address of Store.ServiceRanges, HeadlessIP, or "": one is
+	// chosen. ClusterIPs, if given, has the same one first, and maybe one of the
+	// other family.
 	ClusterIP  string   `json:"clusterIP,omitempty"`
 	ClusterIPs []string `json:"clusterIPs,omitempty"`
-	// IPFamilies is IPv4, IPFamilyPolicy SingleStack or PreferDualStack.
+	// IPFamilies are IPv4, IPv6 or both, in order. IPFamilyPolicy is SingleStack,
+	// PreferDualStack or RequireDualStack; where it is absent, that of the addresses
+	// and families.
 	IPFamilies     []string `json:"ipFamilies,omitempty"`
 	IPFamilyPolicy string   `json:"ipFamilyPolicy,omitempty"`
 	// ExternalName is a DNS name, with ServiceExternalName only.
@@ -156,11 +159,16 @@ func (s *Service) SetDefaults() {
 			p.TargetPort.Number = p.Port
 		}
 	}
+	s.Spec.oneAddress()
+}
+
+// oneAddress makes clusterIP the first of clusterIPs, whichever is there.
+func (s *ServiceSpec) oneAddress() {
 	switch {
-	case s.Spec.ClusterIP == "" && len(s.Spec.ClusterIPs) == 1:
-		s.Spec.ClusterIP = s.Spec.ClusterIPs[0]
-	case s.Spec.ClusterIP != "" && s.Spec.ClusterIPs == nil:
-		s.Spec.ClusterIPs = []string{s.Spec.ClusterIP}
+	case s.ClusterIP == "" && len(s.ClusterIPs) > 0:
+		s.ClusterIP = s.ClusterIPs[0]
+	case s.ClusterIP != "" && s.ClusterIPs == nil:
+		s.ClusterIPs = []string{s.ClusterIP}
 	}
 }
 

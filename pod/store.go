@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,6 +48,14 @@ type Store struct {
 	Data string
 	// Log gets what is no error; nil is nowhere.
 	Log *slog.Logger
+	// ServiceRanges are those that addresses of services are taken from, at most
+	// one of each family, of the first where a service asks for none (see
+	// CheckServiceRanges). A family that is not there has its default:
+	// 127.96.0.0/16, which all network namespaces have, and
+	// fd70:6561:706f:6400::/112. Other ranges are made local where they are used,
+	// which takes CAP_NET_ADMIN, and refused where the host has other uses for
+	// them. Processes need not agree: a service's record tells its ranges.
+	ServiceRanges []netip.Prefix
 }
 
 // Record is a pod that was found in a store.

@@ -3,6 +3,7 @@ package pod
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -186,42 +187,79 @@ func (ps *problems) clusterIP(s *ServiceSpec) {
 			ps.addf("spec.sessionAffinity", "it has no effect in a headless service, which forwards nothing; leave it out")
 		}
 	default:
-		addr, err := netip.ParseAddr(s.ClusterIP)
-		switch {
-		case err != nil || addr.Zone() != "":
-			ps.addf("spec.clusterIP", "%q is not an IP address; use one, None, or leave it out for one that is free", s.ClusterIP)
-		case !addr.Is4():
-			ps.addf("spec.clusterIP", "%s: not supported yet: services have IPv4 addresses; leave it out for one that is free", s.ClusterIP)
-		case !serviceRange.Contains(addr):
-			ps.addf("spec.clusterIP", "%s is not one of %s, which all network namespaces have; leave it out for one that is free", s.ClusterIP, serviceRange)
-		}
+		ps.serviceAddress("spec.clusterIP", s.ClusterIP)
 	}
+	ps.clusterIPs(s)
+}
+
+// serviceAddress checks what is one of a range; of which one the store knows.
+func (ps *problems) serviceAddress(at, text string) {
+	addr, err := netip.ParseAddr(text)
 	switch {
-	case len(s.ClusterIPs) > 1:
-		ps.addf("spec.clusterIPs", "found %d addresses: a service has one; leave the others out", len(s.ClusterIPs))
-	case len(s.ClusterIPs) == 1 && s.ClusterIPs[0] != s.ClusterIP:
+	case err != nil || addr.Zone() != "" || addr.Is4In6():
+		ps.addf(at, "%q is not an IP address; use one, None, or leave it out for one that is free", text)
+	case addr.IsLoopback() && !serviceRange.Contains(addr):
+		ps.addf(at, "%s is not one of %s: programs use the other loopback addresses themselves; leave it out for one that is free", text, serviceRange)
+	case !addr.IsLoopback() && !addr.IsGlobalUnicast():
+		ps.addf(at, "%s cannot be a service's; leave it out for one that is free", text)
+	}
+}
+
+func (ps *problems) clusterIPs(s *ServiceSpec) {
+	if len(s.ClusterIPs) == 0 {
+		return
+	}
+	if s.ClusterIPs[0] != s.ClusterIP {
 		ps.addf("spec.clusterIPs[0]", "found %q, where spec.clusterIP is %q; leave one of them out", s.ClusterIPs[0], s.ClusterIP)
+	}
+	if len(s.ClusterIPs) == 1 {
+		return
+	}
+	if s.ClusterIP == HeadlessIP || len(s.ClusterIPs) > 2 {
+		ps.addf("spec.clusterIPs", "found %d addresses: a service has one of each family; leave the others out", len(s.ClusterIPs))
+		return
+	}
+	ps.serviceAddress("spec.clusterIPs[1]", s.ClusterIPs[1])
+	first, err1 := netip.ParseAddr(s.ClusterIPs[0])
+	second, err2 := netip.ParseAddr(s.ClusterIPs[1])
+	if err1 == nil && err2 == nil && first.Is4() == second.Is4() {
+		ps.addf("spec.clusterIPs[1]", "%s is of the same family as %s: a service has one address of each; leave one of them out", second, first)
 	}
 }
 
 func (ps *problems) ipFamilies(s *ServiceSpec) {
+	seen := map[string]int{}
 	for i, family := range s.IPFamilies {
 		at := fmt.Sprintf("spec.ipFamilies[%d]", i)
-		switch {
-		case family == "IPv6":
-			ps.addf(at, "IPv6 is not supported yet: services have IPv4 addresses; leave it out")
-		case family != "IPv4":
-			ps.oneOf(at, family, "IPv4")
-		case i > 0:
-			ps.addf(at, "duplicate %q", family)
+		if family != familyIPv4 && family != familyIPv6 {
+			ps.oneOf(at, family, familyIPv4, familyIPv6)
+			continue
+		}
+		ps.unique(seen, i, at, "spec.ipFamilies[%d]", family)
+		if i >= len(s.ClusterIPs) {
+			continue
+		}
+		if ip, err := netip.ParseAddr(s.ClusterIPs[i]); err == nil && familyOf(ip) != family {
+			ps.addf(at, "found %s, where spec.clusterIPs[%d] is %s; leave one of them out", family, i, ip)
 		}
 	}
 	switch s.IPFamilyPolicy {
-	case "", "SingleStack", "PreferDualStack":
-	case "RequireDualStack":
-		ps.addf("spec.ipFamilyPolicy", "RequireDualStack is not supported yet: services have IPv4 addresses; use PreferDualStack")
+	case "", preferDualStack, requireDualStack:
+	case singleStack:
+		if len(s.IPFamilies) > 1 || len(s.ClusterIPs) > 1 {
+			ps.addf("spec.ipFamilyPolicy", "SingleStack is for one family, and there are two; use RequireDualStack")
+		}
 	default:
-		ps.oneOf("spec.ipFamilyPolicy", s.IPFamilyPolicy, "SingleStack", "PreferDualStack")
+		ps.oneOf("spec.ipFamilyPolicy", s.IPFamilyPolicy, singleStack, preferDualStack, requireDualStack)
+	}
+	if s.ClusterIP != HeadlessIP {
+		return
+	}
+	// A headless service without a selector stands for addresses of any family.
+	if i := slices.Index(s.IPFamilies, familyIPv6); i >= 0 && len(s.Selector) > 0 {
+		ps.addf(fmt.Sprintf("spec.ipFamilies[%d]", i), "IPv6 is not supported in a headless service: its name stands for the one address that each pod has; leave it out")
+	} else if s.IPFamilyPolicy == requireDualStack && len(s.Selector) > 0 {
+		ps.addf("spec.ipFamilyPolicy", "RequireDualStack is not supported in a headless service: its name stands for the one address that each pod has; use PreferDualStack")
 	}
 }
 

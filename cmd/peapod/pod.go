@@ -76,6 +76,24 @@ func parseArgs(list []string) (map[string][]string, error) {
 	return args, nil
 }
 
+// parseServiceCIDR takes CIDR[,CIDR]; "" is none.
+func parseServiceCIDR(text string) (list []netip.Prefix, err error) {
+	for part := range strings.SplitSeq(text, ",") {
+		if text == "" {
+			break
+		}
+		p, err := netip.ParsePrefix(strings.TrimSpace(part))
+		if err != nil {
+			return nil, fmt.Errorf("--service-cidr %q: give a range of addresses, for instance 10.96.0.0/16 or 10.96.0.0/16,fd00:96::/112", text)
+		}
+		list = append(list, p)
+	}
+	if err := pod.CheckServiceRanges(list); err != nil {
+		return nil, fmt.Errorf("--service-cidr %q: %w", text, err)
+	}
+	return list, nil
+}
+
 // parsePublish takes [IP:]PORT:CONTAINERPORT; IPv6 addresses are in brackets.
 func parsePublish(list []string) (ports []pod.Port, err error) {
 	for _, s := range list {

@@ -34,6 +34,7 @@ Example: peapod pod run --name hi --env GREETING=hello examples/hello.json`,
 			{Name: "detach", Short: "d", Usage: "return when it runs"},
 			{Kind: cli.String, Name: "name", Usage: "call the pod `NAME`"},
 			{Kind: cli.String, Name: "network", Value: "auto", Env: "PEAPOD_NETWORK", Usage: "the pod's `NETWORK`: none, bridge, host…"},
+			{Kind: cli.String, Name: "service-cidr", Env: "PEAPOD_SERVICE_CIDR", Usage: "take addresses of services from `CIDR`, or IPv4,IPv6"},
 			{Kind: cli.Strings, Name: "publish", Short: "p", Usage: "forward a host port into the pod: `[IP:]HOST:POD`; may be repeated"},
 			{Kind: cli.Strings, Name: "env", Short: "e", Usage: "set `NAME=VALUE` in all containers; may be repeated"},
 			{Kind: cli.Strings, Name: "arg", Usage: "append an argument: `CONTAINER=ARG`; may be repeated"},
@@ -56,6 +57,9 @@ func (p *peapod) podRun(c *cli.Context) error {
 	p.log.Debug("run a pod", "spec", file, "name", c.String("name"), "detach", c.Bool("detach"), "root", p.root, "data", p.data)
 	o := pod.Options{Store: *p.store(), Name: c.String("name"), Network: c.String("network")}
 	if o.Args, err = parseArgs(c.Strings("arg")); err != nil {
+		return err
+	}
+	if o.Store.ServiceRanges, err = parseServiceCIDR(c.String("service-cidr")); err != nil {
 		return err
 	}
 	if o.Publish, err = parsePublish(c.Strings("publish")); err != nil {
