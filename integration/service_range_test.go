@@ -37,6 +37,13 @@ spec:
     readinessProbe: {tcpSocket: {port: 80}, periodSeconds: 1}
 `
 
+const rangeHeir = `
+apiVersion: v1
+kind: Pod
+metadata: {name: X-heir, labels: {app: LABEL}}
+spec: {terminationGracePeriodSeconds: 0, containers: [{name: a, image: IMAGE, command: [probe, listen, ":80", heir, ;, hold]}]}
+`
+
 const rangeClient = `
 apiVersion: v1
 kind: Pod
@@ -130,6 +137,31 @@ func (s *stack) unreachable(list ...string) {
 			return ""
 		})
 	}
+}
+
+// A process that was told of no range takes over a service of one, with its
+// addresses, from one that was killed.
+func TestServiceRangeInherited(t *testing.T) {
+	s := newStack(t, rangeManifest, "server")
+	heir := newStack(t, strings.Replace(rangeHeir, "LABEL", s.name, 1), "heir")
+	s.newHost()
+	heir.host = s.host
+	heir.run()
+	t.Setenv("PEAPOD_SERVICE_CIDR", "10.96.0.0/16")
+	s.run()
+	s.receives("web", 2)
+	addresses := s.inspect("web").Listeners
+	s.kill("server")
+	for _, addr := range []string{addresses[0].Address, addresses[1].Address} {
+		testkit.Until(t, func() string {
+			if got := s.hears("", addr, ""); got != "heir" {
+				return addr + ": " + got
+			}
+			return ""
+		})
+	}
+	s.onHost(func() error { peapod(t, "pod", "rm", "--force", heir.of("heir")).ok(); return nil })
+	s.unreachable(addresses[0].Address, addresses[1].Address)
 }
 
 // The addresses of a killed process's services go with what clears up after it.

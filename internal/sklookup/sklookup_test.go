@@ -75,12 +75,17 @@ func (s *space) do(f func()) {
 // listen makes a listener that says its name to everybody.
 func (s *space) listen(t *testing.T, addr, name string) *net.TCPListener {
 	t.Helper()
+	return s.listenBy(t, "tcp4", addr, name)
+}
+
+func (s *space) listenBy(t *testing.T, network, addr, name string) *net.TCPListener {
+	t.Helper()
 	var l net.Listener
 	var err error
 	s.do(func() {
 		var c net.ListenConfig
 		c.SetMultipathTCP(false)
-		l, err = c.Listen(context.Background(), "tcp4", addr)
+		l, err = c.Listen(context.Background(), network, addr)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -102,7 +107,7 @@ func (s *space) listen(t *testing.T, addr, name string) *net.TCPListener {
 // get is what is said at an address, or the error.
 func (s *space) get(addr string) (answer string) {
 	s.do(func() {
-		c, err := net.DialTimeout("tcp4", addr, 5*time.Second)
+		c, err := net.DialTimeout("tcp", addr, 5*time.Second)
 		if err != nil {
 			answer = err.Error()
 			return
@@ -255,4 +260,26 @@ func BenchmarkOpen(b *testing.B) {
 		}
 		t.Close()
 	}
+}
+
+// The tables of a namespace do not refuse what others lead, and those of IPv6 look at
+// all of an address.
+func TestIPv6(t *testing.T) {
+	s := newSpace(t)
+	for _, text := range []string{"::1/128", "::2/127", "127.96.0.0/16"} {
+		p := netip.MustParsePrefix(text)
+		table, err := Open(s.netns, p, netip.Addr{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer table.Close()
+		if !p.Contains(netip.IPv6Loopback()) {
+			continue
+		}
+		if err := table.Lead(TCP, netip.MustParseAddrPort("[::1]:80"), s.listenBy(t, "tcp6", "[::1]:0", "service")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.wants(t, "[::1]:80", "service [::1]:80")
+	s.wants(t, "[::1]:81", "refused")
 }
