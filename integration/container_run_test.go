@@ -107,6 +107,12 @@ func TestStartReportsCommand(t *testing.T) {
 	peapod(t, "create", "-b", newBundle(t, func(s *specs.Spec) { s.Process.Args = []string{"/etc"} }), id).ok()
 	peapod(t, "start", id).wants(1, `"/etc"`, "permission denied")
 	testkit.Eventually(t, "it ends", func() bool { return stateOf(t, id).Status == "stopped" })
+	// What else fails has its name too: here more files than fs.nr_open allows.
+	other := newName(t)
+	peapod(t, "create", "-b", newBundle(t, func(s *specs.Spec) {
+		s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 1 << 31, Hard: 1 << 31}}
+	}), other).ok()
+	peapod(t, "start", other).wants(1, "set RLIMIT_NOFILE", "not permitted")
 }
 
 func TestLog(t *testing.T) {

@@ -169,6 +169,11 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 	if err := prog.Write(c.dir); err != nil {
 		return nil, err
 	}
+	if p.gate != nil {
+		if err := writeOnce(filepath.Join(c.dir, stepsFile), prog.Names(p.gate.after)); err != nil {
+			return nil, err
+		}
+	}
 	if err := group(); err != nil {
 		return nil, err
 	}

@@ -12,7 +12,10 @@ import (
 // gate is where a created container waits to be started, perhaps by another
 // process: a FIFO from which it reads one byte, and another to which it reports
 // from then on, since its creator may be gone.
-type gate struct{ start, report *os.File }
+type gate struct {
+	start, report *os.File
+	after         int // the number of the first step behind it
+}
 
 func newGate(dir string) (_ *gate, err error) {
 	g := &gate{}
@@ -66,5 +69,6 @@ func (g *gate) steps(p *program.Program) program.Value {
 	p.Call(unix.SYS_DUP3, report, p.Report(), program.Sym(unix.O_CLOEXEC, "O_CLOEXEC")).For("report to", reportFIFO)
 	p.Call(unix.SYS_CLOSE, report)
 	p.Call(unix.SYS_READ, start, p.Bytes(make([]byte, 8), "&byte"), program.Int(1)).For("wait for", "the start")
+	g.after = p.Len()
 	return start
 }

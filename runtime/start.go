@@ -123,6 +123,16 @@ func (c *Container) executed(ctx context.Context, report, answers *os.File) erro
 	}
 	os.Remove(report.Name())
 	failure, executing := program.LastMessage(messages)
+	steps := filepath.Join(c.dir, stepsFile)
+	if failure != nil && !executing {
+		// The program's maker may be gone: what it called its steps is there.
+		if names, err := readWhole(steps); err == nil {
+			if named := program.Explain(messages, names); named != nil {
+				failure = named
+			}
+		}
+	}
+	os.Remove(steps)
 	var errno unix.Errno
 	switch {
 	case errors.As(failure, &errno) && executing:

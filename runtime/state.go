@@ -18,12 +18,14 @@ import (
 
 // The files of a container's directory. state.json says what never changes and
 // is there before anything else is made; pid is there when the process is;
+// steps, the names of those that follow the start, as long as one may fail;
 // start.fifo while the process waits to be started.
 const (
 	stateFile  = "state.json"
 	pidFile    = "pid"
 	startFIFO  = "start.fifo"
 	reportFIFO = "report.fifo"
+	stepsFile  = "steps"
 )
 
 // record is state.json. It has what later commands need of the spec and no
