@@ -1,9 +1,12 @@
 package integration
 
 import (
+	"io"
+	"net"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/peapod/peapod/internal/testkit"
 )
@@ -137,6 +140,43 @@ func (s *stack) unreachable(list ...string) {
 			return ""
 		})
 	}
+}
+
+// What is connected when a service goes stays so, and its range local until then.
+func TestServiceRangeDrains(t *testing.T) {
+	s := newStack(t, strings.Replace(rangeManifest, `listen, ":80", web`, `serve, ":80"`, 1), "server")
+	s.newHost()
+	t.Setenv("PEAPOD_SERVICE_CIDR", "10.96.0.0/16")
+	s.run()
+	s.receives("web", 1)
+	c, err := s.dial("tcp", "", "10.96.7.7:80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(testkit.Patience))
+	io.WriteString(c, "hello ")
+	text, err := os.ReadFile(s.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, alone, _ := strings.Cut(string(text), "[IPv6]")
+	_, alone, _ = strings.Cut(alone, "---")
+	if err := os.WriteFile(s.path, []byte(alone), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	peapod(t, "pod", "apply", "--prune", s.path).ok()
+	testkit.Until(t, func() string {
+		if got := s.hears("", "10.96.7.7:80", ""); !strings.Contains(got, "refused") {
+			return got
+		}
+		return ""
+	})
+	c.(*net.TCPConn).CloseWrite()
+	if b, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(b), "hello bye") {
+		t.Errorf("%q, %v", b, err)
+	}
+	s.unreachable("10.96.7.7:80")
 }
 
 // A process that was told of no range takes over a service of one, with its
