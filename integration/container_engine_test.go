@@ -189,6 +189,10 @@ func TestExecProcessEnvironment(t *testing.T) {
 		t.Errorf("%q", env)
 	}
 	result.wants(0, "ignored", "--env")
+	// conmon gives --tty always.
+	if quiet := peapod(t, "exec", "--tty", "--process", path, id); quiet.code != 0 || quiet.stderr != "" {
+		t.Errorf("status %d: %s", quiet.code, quiet.stderr)
+	}
 }
 
 // --cap is ambient where the container has inheritable capabilities.

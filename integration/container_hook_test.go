@@ -97,7 +97,8 @@ func TestHooks(t *testing.T) {
 			}
 		}
 	}
-	check(0, []string{"prestart1", "prestart2", "createRuntime1", "createRuntime2"}, specs.StateCreating, pid, host, bundle)
+	check(0, []string{"prestart1", "prestart2"}, specs.StateCreated, pid, host, bundle)
+	check(2, []string{"createRuntime1", "createRuntime2"}, specs.StateCreating, pid, host, bundle)
 	check(4, []string{"createContainer1", "createContainer2"}, specs.StateCreating, 1, ns, root)
 	if n := len(lines()); n != 6 {
 		t.Errorf("%d hooks ran before the start", n)

@@ -145,9 +145,10 @@ func (p *peapod) execProcess(c *cli.Context, own *specs.Process) (*specs.Process
 	return &process, nil
 }
 
-// besides are the options that say what --process says.
+// besides are the options that say what --process says, but for --tty, which conmon
+// always gives.
 func besides(c *cli.Context) (list []string) {
-	for _, name := range []string{"cwd", "env", "tty", "user", "additional-gids", "cap", "no-new-privs", "apparmor", "process-label"} {
+	for _, name := range []string{"cwd", "env", "user", "additional-gids", "cap", "no-new-privs", "apparmor", "process-label"} {
 		if c.IsSet(name) {
 			list = append(list, "--"+name)
 		}
