@@ -35,12 +35,12 @@ test: build
 	@if [ "$$(id -u)" != 0 ]; then \
 		echo "make test: the tests make namespaces, mounts and cgroups and need root: sudo -E make test" >&2; exit 1; fi
 	$(GO) vet ./...
-	$(GO) test -p 1 $$($(GO) list ./... | grep -v -e integration/clients -e integration/validation)
+	$(GO) test -timeout 20m -p 1 $$($(GO) list ./... | grep -v -e integration/clients -e integration/validation)
 
 # Engines, as they are installed, with peapod as their runtime; and the OCI's own
 # validation programs.
 test-clients:
-	$(GO) test -count=1 -p 1 ./integration/clients ./integration/validation
+	$(GO) test -timeout 20m -count=1 -p 1 ./integration/clients ./integration/validation
 
 # The tests on other kernels, in emulated machines; downloads Debian's kernels
 # once. make test-vm MACHINE=v2 PKG=./cgroups RUN=TestPids, and VMFLAGS=-shell or -list.
