@@ -121,6 +121,9 @@ func (o *CreateOptions) plan(root, id string, open bool) (c *plan, err error) {
 	place := c.group
 	if place != "" {
 		place, err = cgroups.Place(c.group)
+		if err != nil {
+			err = fmt.Errorf("linux.cgroupsPath %q: %w", c.group, err)
+		}
 	}
 	if err == nil {
 		err = c.expandCgroupMounts(place)
