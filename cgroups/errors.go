@@ -25,6 +25,8 @@ var (
 	ErrInvalid = errors.New("invalid")
 	// ErrNoController: a limit was asked for whose controller this host lacks.
 	ErrNoController = errors.New("controller is not available")
+	// ErrNotMounted: this host has no hierarchy, or none is seen from here.
+	ErrNotMounted = errors.New("no hierarchy is mounted")
 	// ErrUnsupported: an OCI resource that this package does not apply.
 	ErrUnsupported = errors.New("not supported")
 )

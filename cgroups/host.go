@@ -1,7 +1,6 @@
 package cgroups
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -71,7 +70,18 @@ func detect() (*host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cgroups: find the hierarchies: %w", err)
 	}
-	return parseHost(string(table))
+	h, err := parseHost(string(table))
+	if err != nil {
+		return nil, err
+	}
+	return h.only(visible).settled()
+}
+
+// visible: the table has mounts too that others were mounted over.
+func visible(dir string) bool {
+	var s unix.Statfs_t
+	err := unix.Statfs(dir, &s)
+	return err == nil && (s.Type == unix.CGROUP_SUPER_MAGIC || s.Type == unix.CGROUP2_SUPER_MAGIC)
 }
 
 // parseHost reads a mount table (proc_pid_mountinfo(5)).
@@ -86,6 +96,11 @@ func parseHost(table string) (*host, error) {
 		h.add(m, seen[m.device])
 		seen[m.device] = true
 	}
+	return h.settled()
+}
+
+// settled finds the mode, and refuses a host without hierarchies.
+func (h *host) settled() (*host, error) {
 	switch {
 	case h.unified != "" && len(h.legacy) > 0:
 		h.mode = Hybrid
@@ -94,7 +109,7 @@ func parseHost(table string) (*host, error) {
 	case len(h.legacy) > 0:
 		h.mode = V1
 	default:
-		return nil, errors.New("cgroups: no hierarchy is mounted; mount -t cgroup2 cgroup2 " + mountPoint)
+		return nil, fmt.Errorf("cgroups: %w; mount -t cgroup2 cgroup2 %s", ErrNotMounted, mountPoint)
 	}
 	return h, nil
 }

@@ -56,7 +56,7 @@ func removeGroup(ctx context.Context, path string) error {
 		return nil // a group of that path would be root's
 	}
 	group, err := cgroups.Load(path)
-	if errors.Is(err, cgroups.ErrNotExist) {
+	if errors.Is(err, cgroups.ErrNotExist) || errors.Is(err, cgroups.ErrNotMounted) {
 		return nil
 	}
 	if err != nil {

@@ -23,6 +23,10 @@ func (c *plan) expandCgroupMounts(group string) error {
 			list = append(list, m)
 			continue
 		}
+		if c.noGroup != nil {
+			list = append(list, noCgroupMount(m))
+			continue
+		}
 		hierarchies, err := cgroups.Hierarchies()
 		if err != nil {
 			return fmt.Errorf("mounts[%d] (%s): %w", i, m.Destination, err)
@@ -32,6 +36,12 @@ func (c *plan) expandCgroupMounts(group string) error {
 	}
 	c.spec.Mounts = list
 	return nil
+}
+
+// noCgroupMount is an empty directory: where the container has no group, all
+// that could be shown is others'.
+func noCgroupMount(m specs.Mount) specs.Mount {
+	return specs.Mount{Destination: m.Destination, Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "noexec", "ro", "mode=755", "size=4k"}}
 }
 
 func cgroupMount(m specs.Mount, hierarchies []cgroups.Hierarchy, group string, own bool) []specs.Mount {

@@ -21,6 +21,7 @@ type plan struct {
 	sources *rootfs.Sources // nil in a plan that is only listed
 	gate    *gate           // where to wait for Start, or nil
 	group   string          // the container's cgroup, "" where it has none
+	noGroup error           // why root's has none
 	// bindsGroup: mounts show the container's cgroup by its path, so that it
 	// has to be there first.
 	bindsGroup bool

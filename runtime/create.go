@@ -79,6 +79,7 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 	if !p.members.user() {
 		p.id.caps = r.passOn(p.id.caps, id)
 	}
+	r.restrict(p, id)
 	r.tellUnknown(p.id.filter, id)
 	if rootless() {
 		if err := p.members.ownUser(ctx); err != nil {
@@ -102,8 +103,8 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 		Rootfs:     absolute(p.options.Bundle, p.spec.Root.Path),
 		Created:    time.Now().UTC(),
 		Owner:      owner(),
-		Cgroup:     p.group,
-		Hostname:   p.spec.Hostname, Annotations: p.spec.Annotations,
+		Cgroup:     p.group, NoCgroup: causeText(p.noGroup),
+		Hostname: p.spec.Hostname, Annotations: p.spec.Annotations,
 		Process: p.spec.Process, Namespaces: p.spec.Linux.Namespaces,
 		Mounts: destinations(p.spec.Mounts), NoExec: noexec(p.spec.Mounts), Seccomp: p.id.filter.save(), Hooks: p.spec.Hooks,
 		IntelRdt:    p.spec.Linux.IntelRdt,

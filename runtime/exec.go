@@ -104,6 +104,9 @@ func (c *Container) exec(ctx context.Context, o *ExecOptions) (proc *Process, er
 
 	if !slices.ContainsFunc(c.record.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == specs.UserNamespace }) {
 		id.caps = c.runtime.passOn(id.caps, c.ID())
+		if c.record.NoCgroup != "" {
+			id.caps = id.caps.withoutDevices()
+		}
 	}
 	prog, inPid := execProgram(c.record.Namespaces, c.ID(), id, target, o)
 	where, err := placeOf(group, o.Cgroups)

@@ -99,7 +99,7 @@ func (c *Container) cgroup() (*cgroups.Group, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.record.Cgroup == "" {
-		return nil, errNoGroup
+		return nil, c.noGroup()
 	}
 	if c.group == nil {
 		group, err := cgroups.Load(c.record.Cgroup)

@@ -99,7 +99,7 @@ func (o *CreateOptions) plan(root, id string, open bool) (c *plan, err error) {
 			return nil, err
 		}
 	}
-	if c.group, err = groupOf(&spec, root, id); err != nil {
+	if err = c.findGroup(root, id); err != nil {
 		c.members.close()
 		return nil, err
 	}

@@ -55,7 +55,7 @@ func (c *Container) living() (*cgroups.Group, error) {
 	}
 	group, err := c.cgroup()
 	if errors.Is(err, errNoGroup) {
-		return nil, fmt.Errorf("%w: its processes are in no group of their own", err)
+		return nil, fmt.Errorf("%w (its processes are in no group of their own)", err)
 	}
 	return group, err
 }

@@ -2,15 +2,12 @@ package runtime
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
-	"reflect"
 	"slices"
 	"strconv"
 	"syscall"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/peapod/peapod/internal/program"
 	"github.com/peapod/peapod/namespaces"
 	"golang.org/x/sys/unix"
@@ -92,36 +89,6 @@ func (id *identity) keepsGroups() []unix.Errno {
 		return []unix.Errno{unix.EPERM}
 	}
 	return nil
-}
-
-// errNoGroup is what there is instead of a container's cgroup where an ordinary
-// user has none to make it in.
-var errNoGroup = errors.New("the container has no cgroup: none was delegated to the user who made it")
-
-// groupOf is the container's cgroup, or "" where it has none.
-func groupOf(spec *specs.Spec, root, id string) (string, error) {
-	if !rootless() {
-		return cgroupPath(spec, root, id), nil
-	}
-	if err := needsNoGroup(spec.Linux.Resources); err != nil {
-		return "", err
-	}
-	return "", nil
-}
-
-// needsNoGroup refuses limits that nothing would enforce. Rules for devices are
-// none of these: nobody can make a device in a user namespace.
-func needsNoGroup(r *specs.LinuxResources) error {
-	if r == nil {
-		return nil
-	}
-	rest := *r
-	rest.Devices = nil
-	if reflect.ValueOf(rest).IsZero() {
-		return nil
-	}
-	return fmt.Errorf("linux.resources: %w: limits need a cgroup, and none is delegated to this user: "+
-		"leave them out, or run it with sudo", unix.EPERM)
 }
 
 // members are the processes in the container's pid namespace, and so all of a

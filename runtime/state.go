@@ -38,6 +38,7 @@ type record struct {
 	Created     time.Time              `json:"created"`
 	Owner       string                 `json:"owner"`
 	Cgroup      string                 `json:"cgroup"`
+	NoCgroup    string                 `json:"noCgroup,omitempty"` // why root's has none
 	Hostname    string                 `json:"hostname,omitempty"`
 	Annotations map[string]string      `json:"annotations,omitempty"`
 	Process     *specs.Process         `json:"process"`
