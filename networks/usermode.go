@@ -62,7 +62,8 @@ func attachUserMode(ctx context.Context, o *Options) (*Attachment, error) {
 func startUserMode(o *Options, pid int) (*userMode, error) {
 	tun, err := os.OpenFile(tunDevice, os.O_RDWR, 0)
 	if err != nil {
-		return nil, fmt.Errorf("%w: it makes an interface by that: %w", ErrUnsupported, err)
+		return nil, fmt.Errorf("%w: %s, by which %s makes the pod's interface, cannot be opened: %v; its mode is 0666 on most hosts (chmod), --network none does without",
+			ErrUnsupported, tunDevice, o.Network.Mode, err)
 	}
 	tun.Close()
 	u := &userMode{ended: make(chan struct{}), said: &tail{}}

@@ -27,6 +27,9 @@ func ExampleRun() {
 		log.Print(err)
 		os.Exit(pod.ExitCode(err))
 	}
+	if ctx.Err() != nil {
+		log.Fatal("the backup was stopped: it took too long") // which is no failure of a container
+	}
 	if result.Container != "" {
 		log.Printf("%s failed", result.Container)
 	}

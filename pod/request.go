@@ -45,7 +45,7 @@ type groupAnswer struct {
 }
 
 // errNoGroup tells that nobody takes requests for a pod any more.
-var errNoGroup = fmt.Errorf("%w, and neither is its supervisor: remove it and run its file again (peapod pod rm), or apply that (peapod pod apply)", ErrNotRunning)
+var errNoGroup = fmt.Errorf("%w, and neither is its supervisor: apply its file (peapod pod apply FILE), or remove it (peapod pod rm)", ErrNotRunning)
 
 const (
 	requestSuffix = ".request"

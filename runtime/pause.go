@@ -27,6 +27,13 @@ func (c *Container) pause(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	frozen, err := group.Frozen()
+	if err == nil && frozen {
+		return fmt.Errorf("%w: it is paused already", ErrNotRunning)
+	}
+	if err != nil {
+		return err
+	}
 	return group.Freeze(ctx)
 }
 

@@ -93,7 +93,7 @@ Example: sudo peapod pod run examples/hello.json`,
 		),
 		// runc's, and what people try.
 		Elsewhere: map[string]string{
-			"version": "--version", "services": "service", "svc": "service",
+			"version": "--version", "services": "service", "svc": "service", "pods": "pod", "logs": "pod logs", "apply": "pod apply",
 		},
 		Refused: map[string]string{"checkpoint": noCheckpoint, "restore": noCheckpoint},
 	}
@@ -224,6 +224,10 @@ func (p *peapod) explain(text string, euid int) string {
 	}
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
+		if os.Getenv("XDG_RUNTIME_DIR") == "" && strings.Contains(line, "/run/user/") && strings.HasSuffix(line, unix.EACCES.Error()) {
+			lines[i] += ": XDG_RUNTIME_DIR is not set: log in (machinectl shell, ssh), or give --root DIR"
+			continue
+		}
 		ours := p.root != "" && strings.Contains(line, p.root+"/") || p.data != "" && strings.Contains(line, p.data+"/")
 		if ours && strings.HasSuffix(line, unix.EACCES.Error()) {
 			lines[i] += ": run it with sudo"

@@ -14,7 +14,7 @@ func TestUnknownNames(t *testing.T) {
 		"pod demo":                `there is no command "pod demo" (peapod pod --help lists them)`,
 		"run --bundel x":          `run: there is no option --bundel: did you mean --bundle? (peapod run --help lists them)`,
 		"pod run --nmae x":        `pod run: there is no option --nmae: did you mean --name? (peapod pod run --help lists them)`,
-		"--rot x list":            `peapod: there is no option --rot: did you mean --root? (peapod --help lists them)`,
+		"--rot x list":            `there is no option --rot: did you mean --root? (peapod --help lists them)`,
 		"run -x":                  `run: there is no option -x (peapod run --help lists them)`,
 		"run --preserve-fds=x ID": `run: --preserve-fds "x": give a whole number`,
 		"pod stop -t x P":         `pod stop: --time "x": give a number`,

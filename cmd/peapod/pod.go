@@ -27,7 +27,7 @@ Example: peapod pod run -d examples/hello.json && peapod pod ps`,
 			p.podApplyCommand(), p.podScaleCommand(), p.podRestartCommand(), p.podStopCommand(), p.podRmCommand(), p.podWaitCommand(), p.podPortCommand(),
 		},
 		// Docker's and kubectl's.
-		Elsewhere: map[string]string{"list": "ps", "ls": "ps", "get": "ps", "delete": "rm", "describe": "inspect", "kill": "stop", "rollout": "restart"},
+		Elsewhere: map[string]string{"list": "ps", "ls": "ps", "get": "ps", "delete": "rm", "describe": "inspect", "kill": "stop", "rollout": "restart", "start": "apply", "create": "run", "up": "apply", "down": "rm", "play": "run", "update": "apply"},
 	}
 }
 

@@ -102,6 +102,8 @@ Example: peapod pod scale deployment/web --replicas 3`,
 				return fmt.Errorf("pod scale: %s is a pod; give a Deployment, as deployment/NAME", c.Args().First())
 			case !c.IsSet("replicas"):
 				return errors.New("pod scale: give --replicas")
+			case c.Int("replicas") < 0:
+				return fmt.Errorf("pod scale: --replicas %d: give 0 or more", c.Int("replicas"))
 			}
 			return p.change(c, func(ctx context.Context, w pod.Waiting) error {
 				return p.store().Scale(ctx, name, c.Int("replicas"), w)

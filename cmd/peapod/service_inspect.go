@@ -187,6 +187,10 @@ func (d *serviceDetails) write(out io.Writer) error {
 	if err := w.Flush(); err != nil || spec.Type == pod.ServiceExternalName {
 		return err
 	}
+	if len(d.Endpoints) == 0 && len(spec.Selector) > 0 {
+		_, err := fmt.Fprintf(out, "Endpoints:   %s: no pod has the labels %s\n", none, strings.Join(pairs(spec.Selector), ","))
+		return err
+	}
 	return writeEndpoints(out, d.Endpoints)
 }
 

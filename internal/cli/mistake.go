@@ -14,6 +14,9 @@ func (c *Context) unknownOption(name string) error {
 			names = append(names, f.Name)
 		}
 	}
+	if len(c.Path) == 0 {
+		return fmt.Errorf("there is no option %s%s (%s --help lists them)", dashed(name), didYouMean(name, "--", names), c.fullName())
+	}
 	return fmt.Errorf("%s: there is no option %s%s (%s --help lists them)", c.name(), dashed(name), didYouMean(name, "--", names), c.fullName())
 }
 

@@ -95,7 +95,7 @@ func TestMistakes(t *testing.T) {
 		"run -bd /b":        `run: there is no option --bd (prog run --help lists them)`,
 		"run --bundel x":    `run: there is no option --bundel: did you mean --bundle? (prog run --help lists them)`,
 		"run --secrt":       `run: there is no option --secrt (prog run --help lists them)`,
-		"--rot x run":       `prog: there is no option --rot: did you mean --root? (prog --help lists them)`,
+		"--rot x run":       `there is no option --rot: did you mean --root? (prog --help lists them)`,
 		"run --fds x":       `run: --fds "x": give a whole number`,
 		"pod stop -t=x":     `pod stop: --time "x": give a number`,
 		"pod stop P -t":     `pod stop: --time: a value is missing: give a number`,
