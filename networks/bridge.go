@@ -202,7 +202,17 @@ func localSubnet(bridge string) netip.Prefix {
 // the links connected to it, where all of these are going.
 //
 // Preconditions: the bridges are locked.
-func removeIdle(c *netlink.Conn, name string, going func(link) bool) error {
+func removeIdle(c *netlink.Conn, name string, going func(link) bool) (err error) {
+	for range 100 {
+		if err = tryRemoveIdle(c, name, going); !errors.Is(err, unix.ENODEV) {
+			break
+		}
+		// A dead pod's link has gone meanwhile, with its namespace.
+	}
+	return err
+}
+
+func tryRemoveIdle(c *netlink.Conn, name string, going func(link) bool) error {
 	l, err := findLink(c, linkNamed(name))
 	if errors.Is(err, unix.ENODEV) || err == nil && !l.ours() {
 		return nil
