@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os/signal"
 	"strings"
@@ -35,13 +34,9 @@ Example: peapod service top --no-stream web`,
 }
 
 func (p *peapod) serviceTop(c *cli.Context) error {
-	interval := time.Duration(c.Float("interval") * float64(time.Second))
-	format := c.String("output")
-	switch {
-	case format != "table" && format != "json":
-		return fmt.Errorf("--output %q: give table or json", format)
-	case !(interval >= 100*time.Millisecond && interval <= time.Hour):
-		return fmt.Errorf("--interval %v: give 0.1 to 3600 seconds", c.Float("interval"))
+	l, err := p.newLive(c)
+	if err != nil {
+		return err
 	}
 	services, err := p.findServices(c.Args())
 	if err != nil {
@@ -54,32 +49,26 @@ func (p *peapod) serviceTop(c *cli.Context) error {
 	}
 	ctx, stop := signal.NotifyContext(c.Context, unix.SIGINT, unix.SIGTERM)
 	defer stop()
-	t := &top{p: p, names: c.Args(), once: c.Bool("no-stream"), json: format == "json"}
+	t := &top{live: l, names: c.Args()}
 	if len(services) == 0 && !t.json {
 		fmt.Fprintln(p.stderr, "peapod: "+noServices)
 		return nil
 	}
-	if !t.once && !t.json {
-		t.screen = newScreen(p.stdout)
-		defer t.screen.close()
-	}
-	return t.run(ctx, interval)
+	t.open()
+	defer t.close()
+	return t.run(ctx)
 }
 
 // top asks and shows, again and again.
 type top struct {
-	p          *peapod
-	names      []string
-	once, json bool
-	screen     *screen // nil where there is no terminal to draw on
-
+	*live
+	names  []string
 	before []pod.ProcessTraffic
 	asked  time.Time
-	began  bool // something was printed
 }
 
-func (t *top) run(ctx context.Context, interval time.Duration) error {
-	ticker := time.NewTicker(interval)
+func (t *top) run(ctx context.Context) error {
+	ticker := time.NewTicker(t.interval)
 	defer ticker.Stop()
 	for first := true; ; first = false {
 		view, err := t.ask(ctx)
@@ -87,7 +76,7 @@ func (t *top) run(ctx context.Context, interval time.Duration) error {
 			return err
 		}
 		if !first || t.screen != nil {
-			if err := t.show(view); err != nil {
+			if err := t.showView(view); err != nil {
 				return err
 			}
 			if t.once {
@@ -122,26 +111,12 @@ func (t *top) ask(ctx context.Context) (*topView, error) {
 	return v, nil
 }
 
-func (t *top) show(v *topView) error {
-	if t.json {
-		e := json.NewEncoder(t.p.stdout)
-		if t.once {
-			e.SetIndent("", "  ")
+func (t *top) showView(v *topView) error {
+	return t.show(v, func() []string {
+		lines := v.lines()
+		for _, text := range v.Unanswered {
+			lines = append(lines, "peapod: "+text)
 		}
-		return e.Encode(v)
-	}
-	lines := v.lines()
-	for _, text := range v.Unanswered {
-		lines = append(lines, "peapod: "+text)
-	}
-	if t.screen != nil {
-		return t.screen.draw(lines)
-	}
-	text := strings.Join(lines, "\n") + "\n"
-	if t.began {
-		text = "\n" + text
-	}
-	t.began = true
-	_, err := t.p.stdout.WriteString(text)
-	return err
+		return lines
+	})
 }

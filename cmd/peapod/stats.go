@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os/signal"
 	"slices"
-	"strings"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -39,15 +37,11 @@ Example: peapod stats --no-stream shop`,
 }
 
 func (p *peapod) stats(c *cli.Context) error {
-	interval := time.Duration(c.Float("interval") * float64(time.Second))
-	format := c.String("output")
-	switch {
-	case format != "table" && format != "json":
-		return fmt.Errorf("--output %q: give table or json", format)
-	case !(interval >= 100*time.Millisecond && interval <= time.Hour):
-		return fmt.Errorf("--interval %v: give 0.1 to 3600 seconds", c.Float("interval"))
+	l, err := p.newLive(c)
+	if err != nil {
+		return err
 	}
-	v := &statsView{p: p, names: c.Args(), once: c.Bool("no-stream"), json: format == "json"}
+	v := &statsView{live: l, names: c.Args()}
 	found, err := v.find()
 	if err != nil {
 		return err
@@ -58,22 +52,16 @@ func (p *peapod) stats(c *cli.Context) error {
 	}
 	ctx, stop := signal.NotifyContext(c.Context, unix.SIGINT, unix.SIGTERM)
 	defer stop()
-	if !v.once && !v.json {
-		v.screen = newScreen(p.stdout)
-		defer v.screen.close()
-	}
-	return v.run(ctx, interval)
+	v.open()
+	defer v.close()
+	return v.run(ctx)
 }
 
 // statsView looks and shows, again and again.
 type statsView struct {
-	p          *peapod
-	names      []string
-	once, json bool
-	screen     *screen // nil where there is no terminal to draw on
-
+	*live
+	names  []string
 	before map[string]sample // by id
-	began  bool              // something was printed
 }
 
 // consumer is a pod with its containers, or a container alone.
@@ -139,8 +127,8 @@ func podConsumer(r *pod.Record, containers []*runtime.Container) consumer {
 	return c
 }
 
-func (v *statsView) run(ctx context.Context, interval time.Duration) error {
-	ticker := time.NewTicker(interval)
+func (v *statsView) run(ctx context.Context) error {
+	ticker := time.NewTicker(v.interval)
 	defer ticker.Stop()
 	for first := true; ; first = false {
 		found, err := v.find()
@@ -149,7 +137,7 @@ func (v *statsView) run(ctx context.Context, interval time.Duration) error {
 		}
 		list := v.look(found)
 		if !first || v.screen != nil {
-			if err := v.show(list); err != nil {
+			if err := v.showUsage(list); err != nil {
 				return err
 			}
 			if v.once {
@@ -164,28 +152,12 @@ func (v *statsView) run(ctx context.Context, interval time.Duration) error {
 	}
 }
 
-func (v *statsView) show(list []usage) error {
-	if v.json {
-		e := json.NewEncoder(v.p.stdout)
-		if v.once {
-			e.SetIndent("", "  ")
-		}
-		return e.Encode(struct {
-			Time  time.Time `json:"time"`
-			Items []usage   `json:"items"`
-		}{time.Now().UTC(), list})
-	}
-	lines := usageLines(list)
-	if v.screen != nil {
-		return v.screen.draw(lines)
-	}
-	text := strings.Join(lines, "\n") + "\n"
-	if v.began {
-		text = "\n" + text
-	}
-	v.began = true
-	_, err := v.p.stdout.WriteString(text)
-	return err
+func (v *statsView) showUsage(list []usage) error {
+	view := struct {
+		Time  time.Time `json:"time"`
+		Items []usage   `json:"items"`
+	}{time.Now().UTC(), list}
+	return v.show(view, func() []string { return usageLines(list) })
 }
 
 // memoryOf is what a pod uses, and what it may: 12M/64M.
