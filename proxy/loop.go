@@ -37,6 +37,7 @@ type loop struct {
 	event   unix.EpollEvent
 	wait    unix.Timespec
 	address sockaddr
+	info    unix.TCPInfo
 	buf     [bufferSize]byte
 
 	sessions   slab

@@ -75,6 +75,7 @@ func (l *loop) copy(src *end) bool {
 		if src.bulk++; src.bulk >= bulkAfter {
 			src.splicing = !src.urgent
 			src.bulk = bulkAfter
+			l.bound(src.other)
 		}
 		return l.write(src.other, l.buf[:n], 0)
 	}

@@ -58,6 +58,7 @@ type end struct {
 	fresh      bool // nothing was written yet
 	paced      bool // and should not be, see paces
 	splicing   bool // what is read here is spliced
+	bounded    bool // see bound
 	bulk       int8 // how often in a row a read took all that it could
 	sent       int32
 	held       []byte // read from the other end; this one has taken held[:sent]
