@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/peapod/peapod/integration/internal/results"
+	"github.com/peapod/peapod/internal/seccomp"
 )
 
 // oci is a runtime with runc's command line.
@@ -40,7 +43,7 @@ func (s *stage) runTable(ctx context.Context) (*results.Table, error) {
 		Text: "From the start of the command until it has ended, `/bin/true` has run in the container, and all that was made is gone."}
 	var all []*contender
 	for _, r := range s.runtimes() {
-		c, err := s.runContender(r)
+		c, err := s.runContender(r, "run", asItIs)
 		if err != nil {
 			return nil, err
 		}
@@ -57,13 +60,40 @@ func (s *stage) runTable(ctx context.Context) (*results.Table, error) {
 	return t, measure(ctx, s.Options, t, all)
 }
 
-func (s *stage) runContender(r oci) (*contender, error) {
-	id := r.name + "-run"
+// seccompTable measures the same with the profile that container engines apply.
+// runc is not among it: as it is built here, without cgo, it has no seccomp.
+func (s *stage) seccompTable(ctx context.Context) (*results.Table, error) {
+	if s.name != stageUnified || s.Crun == "" {
+		return nil, nil
+	}
+	t := &results.Table{Title: s.title("Start and end one container with Docker's seccomp profile"), Base: s.base("run"),
+		Text: "The same with the profile in config.json, which each compiles."}
+	var all []*contender
+	for _, r := range s.runtimes() {
+		if r.name == "runc" {
+			continue
+		}
+		c, err := s.runContender(r, "seccomp", func(spec *specs.Spec) {
+			spec.Linux.Seccomp = seccomp.Default(runtime.GOARCH, spec.Process.Capabilities.Bounding)
+		})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, c)
+	}
+	return t, measure(ctx, s.Options, t, all)
+}
+
+// runContender is a runtime with a bundle. what tells it from others, and change
+// makes its spec of the plain one.
+func (s *stage) runContender(r oci, what string, change func(*specs.Spec)) (*contender, error) {
+	id := r.name + "-" + what
 	bundle := filepath.Join(s.dir, id)
 	spec, err := s.bundleSpec(s.cgroups.path(id), "/bin/true")
 	if err != nil {
 		return nil, err
 	}
+	change(spec)
 	if err := writeBundle(bundle, spec); err != nil {
 		return nil, err
 	}
@@ -79,6 +109,9 @@ func (s *stage) runContender(r oci) (*contender, error) {
 	c.finish = func() error { return s.deleteLeft(r, id) }
 	return c, nil
 }
+
+// asItIs leaves a spec as it is.
+func asItIs(*specs.Spec) {}
 
 // deleteLeft removes what an interrupted run left of a container.
 func (s *stage) deleteLeft(r oci, id string) error {

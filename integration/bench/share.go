@@ -19,7 +19,7 @@ func (s *stage) shareTable(ctx context.Context) (*results.Table, error) {
 	}
 	t := &results.Table{Title: s.title("The part of the cgroups"), Base: "peapod run",
 		Text: "A container's cgroup, made, opened for the process that is born in it, and removed, by package cgroups as `peapod run` does it, beside all of `peapod run`."}
-	whole, err := s.runContender(oci{"peapod", s.Peapod})
+	whole, err := s.runContender(oci{"peapod", s.Peapod}, "share", asItIs)
 	if err != nil {
 		return nil, err
 	}

@@ -160,7 +160,7 @@ func (s *stage) close() error {
 // run measures everything. The supervisor of a pod is the same in any stage.
 func (s *stage) run(ctx context.Context) (*stageOutput, error) {
 	out := new(stageOutput)
-	for _, measurement := range []func(context.Context) (*results.Table, error){s.runTable, s.shareTable, s.execTable, s.podTable} {
+	for _, measurement := range []func(context.Context) (*results.Table, error){s.runTable, s.seccompTable, s.shareTable, s.execTable, s.podTable} {
 		t, err := measurement(ctx)
 		if err != nil {
 			return nil, err
