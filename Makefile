@@ -18,6 +18,15 @@ export GOFLAGS += -buildvcs=false
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
+# In CI up to three tests that failed are run once more, and named: its machines now
+# and then stand still for seconds.
+ifdef CI
+gotest = $(GO) run gotest.tools/gotestsum@v1.13.0 --format standard-quiet --rerun-fails=1 --rerun-fails-max-failures=3 \
+	--rerun-fails-report=/dev/stderr --packages="$(1)" -- -timeout 20m -p 1
+else
+gotest = $(GO) test -timeout 20m -p 1 $(1)
+endif
+
 .PHONY: build demo test test-clients test-vm lint bench bench-proxy install examples/shop/images
 .DEFAULT_GOAL := build
 
@@ -35,12 +44,12 @@ test: build
 	@if [ "$$(id -u)" != 0 ]; then \
 		echo "make test: the tests make namespaces, mounts and cgroups and need root: sudo -E make test" >&2; exit 1; fi
 	$(GO) vet ./...
-	$(GO) test -timeout 20m -p 1 $$($(GO) list ./... | grep -v -e integration/clients -e integration/validation)
+	$(call gotest,$$($(GO) list ./... | grep -v -e integration/clients -e integration/validation))
 
 # Engines, as they are installed, with peapod as their runtime; and the OCI's own
 # validation programs.
 test-clients:
-	$(GO) test -timeout 20m -count=1 -p 1 ./integration/clients ./integration/validation
+	$(call gotest,./integration/clients ./integration/validation)
 
 # The tests on other kernels, in emulated machines; downloads Debian's kernels
 # once. make test-vm MACHINE=v2 PKG=./cgroups RUN=TestPids, and VMFLAGS=-shell or -list.
