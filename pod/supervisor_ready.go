@@ -1,0 +1,24 @@
+package pod
+
+import (
+	"github.com/peapod/peapod/namespaces"
+	"github.com/peapod/peapod/networks"
+)
+
+// readied is a pod that is as good as it can be known before anything is made.
+type readied struct {
+	pod      *Pod
+	resolved []*Resolved
+	ids      *namespaces.IDMaps
+	network  networks.Spec
+	options  *Options
+}
+
+func ready(p *Pod, o *Options) (r *readied, err error) {
+	r = &readied{options: o}
+	if r.pod, r.resolved, r.ids, err = prepare(p, o); err != nil {
+		return nil, err
+	}
+	r.network, err = r.pod.chooseNetwork(o.Network)
+	return r, err
+}
