@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/peapod/peapod/internal/cli"
 )
@@ -69,7 +70,7 @@ func TestHelpOfEach(t *testing.T) {
 				t.Errorf("peapod help %s is not the same:\n%s", strings.Join(args, " "), other)
 			}
 			for line := range strings.Lines(text) {
-				if len(line) > 110 {
+				if utf8.RuneCountInString(strings.TrimSuffix(line, "\n")) > 80 {
 					t.Errorf("peapod %s: long line %q", strings.Join(args, " "), line)
 				}
 			}

@@ -41,7 +41,7 @@ With --config a JSON or YAML file says all of it, for any number of services:
 SIGHUP reads it again: what is not in the new file is drained, and what is there
 goes on undisturbed. A file with a mistake changes nothing.
 
-Example: peapod proxy --listen :8080 --backend 127.0.0.1:80 --netns /run/netns/web`,
+Example: peapod proxy --listen :80 --backend 127.0.0.1:80 --netns /run/netns/web`,
 		Flags:  proxyFlags(),
 		Action: p.proxy,
 	}

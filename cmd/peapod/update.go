@@ -23,7 +23,8 @@ func (p *peapod) updateCommand() *cli.Command {
 -1 is no limit. --resources takes what linux.resources has in config.json, all
 of it, and the other options are ignored then:
 
-  {"memory": {"limit": 67108864}, "pids": {"limit": 100}, "unified": {"memory.high": "50M"}}
+  {"memory": {"limit": 67108864}, "pids": {"limit": 100},
+   "unified": {"memory.high": "50M"}}
 
 Example: peapod update --memory 64M --cpu-quota 20000 web1`,
 		Flags: []cli.Flag{

@@ -14,7 +14,10 @@
 // expressions.
 package cli
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Command is a command, a group of commands, or the whole program.
 type Command struct {
@@ -66,6 +69,8 @@ type Flag struct {
 	Kind Kind
 	// Name without dashes, and Short, which is one letter or "".
 	Name, Short string
+	// Aliases are names that others have for it, without dashes.
+	Aliases []string
 	// Usage says what it does; what is in `backquotes` there names the value.
 	Usage string
 	// Value is that of an option which is not given, written as it would be
@@ -117,7 +122,7 @@ func (f *Flag) expected() string {
 
 func (c *Command) flag(name string) *Flag {
 	for i := range c.Flags {
-		if f := &c.Flags[i]; f.Name == name || f.Short == name && name != "" {
+		if f := &c.Flags[i]; f.Name == name || f.Short == name && name != "" || slices.Contains(f.Aliases, name) {
 			return f
 		}
 	}

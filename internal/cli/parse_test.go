@@ -148,6 +148,47 @@ func TestNeedArgs(t *testing.T) {
 	}
 }
 
+// Help texts fit a terminal: what is written as one line is wrapped.
+func TestHelpWraps(t *testing.T) {
+	root := program()
+	run := root.Find("run")
+	run.Usage = strings.Repeat("word ", 30)
+	run.Description = strings.Repeat("a sentence ", 20) + "\n\n  indented " + strings.Repeat("x", 90) + "\n\nExample: prog " + strings.Repeat("y", 90)
+	run.Flags = append(run.Flags, Flag{Kind: String, Name: "with-a-name-that-is-too-long-by-far", Usage: strings.Repeat("do ", 40)})
+	for _, line := range []string{"run --help", "--help"} {
+		c, err := Parse(root, strings.Fields(line))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		c.WriteHelp(&b)
+		for l := range strings.Lines(b.String()) {
+			as := strings.Contains(l, "xxx") || strings.Contains(l, "yyy")
+			if n := len(strings.TrimSuffix(l, "\n")); n > 80 != as {
+				t.Errorf("%s: %d columns: %q", line, n, l)
+			}
+		}
+	}
+}
+
+func TestAliases(t *testing.T) {
+	root := program()
+	stop := root.Find("pod").Find("stop")
+	stop.Flags[0].Aliases = []string{"grace-period"}
+	for _, line := range []string{"pod stop --grace-period 3 P", "pod stop --grace-period=3 P", "pod stop -t3=3 P"} {
+		c, err := Parse(root, strings.Fields(line))
+		if strings.Contains(line, "-t3") {
+			if err == nil {
+				t.Errorf("%s: no complaint", line)
+			}
+			continue
+		}
+		if err != nil || c.Float("time") != 3 || !c.IsSet("time") {
+			t.Errorf("%s: %v, %v", line, c.Float("time"), err)
+		}
+	}
+}
+
 // FuzzParse checks that nothing is lost of a line that is understood: each word
 // is an option, its value, or an argument.
 func FuzzParse(f *testing.F) {
