@@ -1,12 +1,14 @@
 package integration
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/peapod/peapod/internal/testkit"
@@ -145,5 +147,28 @@ func TestExecCreated(t *testing.T) {
 	peapod(t, "create", "-b", newBundle(t, nil, "wait"), id).ok()
 	if got := peapod(t, "exec", id, "probe", "echo", "early").ok(); got != "early" {
 		t.Errorf("%q", got)
+	}
+}
+
+// What exec finds of a container that ends meanwhile depends on when it looks:
+// the process runs and dies with it, or the container is not running. Nothing
+// else is said.
+func TestExecWhileItEnds(t *testing.T) {
+	for range 8 {
+		id := detached(t, nil)
+		var execs []*running
+		for range 6 {
+			execs = append(execs, begin(t, command(t, "exec", id, "probe", "wait")))
+		}
+		peapod(t, "kill", id, "KILL").ok()
+		for _, p := range execs {
+			p.output.SetReadDeadline(time.Now().Add(testkit.Patience))
+			said, err := io.ReadAll(p.output)
+			code := p.status()
+			if err != nil || code != 137 && (code != 255 || !strings.Contains(string(said), "container not running")) {
+				t.Errorf("status %d, %q, %v", code, said, err)
+			}
+		}
+		peapod(t, "delete", "-f", id).ok()
 	}
 }

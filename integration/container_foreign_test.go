@@ -98,8 +98,9 @@ func foreignLife(t *testing.T, script, why string) {
 	foreign(t, script, "run", "-d", "-b", newBundle(t, nil, "hold"), id).ok()
 	pids = decode[[]int](t, peapod(t, "ps", "-f", "json", id).ok())
 	foreign(t, script, "delete", "-f", id).ok()
-	if _, err := os.Stat(fmt.Sprintf("/proc/%d", pids[0])); err == nil {
-		t.Errorf("process %d has outlived its container", pids[0])
+	// Whoever became its parent has to reap it yet.
+	if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pids[0])); err == nil && !strings.Contains(string(text), ") Z ") {
+		t.Errorf("process %d has outlived its container: %s", pids[0], text)
 	}
 }
 
@@ -255,4 +256,22 @@ func privileged(s *specs.Spec) {
 	s.Root.Readonly = false
 	s.Mounts = append(s.Mounts, specs.Mount{Destination: "/run", Type: "tmpfs", Source: "tmpfs"},
 		specs.Mount{Destination: testkit.Scratch(), Type: "bind", Source: testkit.Scratch(), Options: []string{"rbind", "rw"}})
+}
+
+// However a signal to all meets the end of the first process, which takes the
+// others with it, it has reached who was there.
+func TestForeignKillAll(t *testing.T) {
+	testkit.NeedRoot(t)
+	for i := range 10 {
+		id := newName(t)
+		foreign(t, readOnlyGroups, "run", "-d", "-b", newBundle(t, nil, "hold"), id).ok()
+		for range 3 {
+			foreign(t, readOnlyGroups, "exec", "-d", id, "probe", "hold").ok()
+		}
+		foreign(t, readOnlyGroups, "kill", "--all", id, "KILL").ok()
+		if i > 0 { // a second one comes while they end
+			foreign(t, readOnlyGroups, "kill", "--all", id, "KILL").ok()
+		}
+		foreign(t, readOnlyGroups, "delete", "-f", id).ok()
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/peapod/peapod/cgroups"
@@ -56,7 +57,26 @@ type Process struct {
 // process.
 func (c *Container) Exec(ctx context.Context, o *ExecOptions) (*Process, error) {
 	p, err := c.exec(ctx, o)
+	if err != nil && c.endsMeanwhile(ctx, err) {
+		err = fmt.Errorf("%w: it has ended meanwhile: %w", ErrNotRunning, err)
+	}
 	return p, wrap("exec in", c.ID(), err)
+}
+
+// endsMeanwhile tells whether err comes of the container's end while something was
+// to be executed in it: a process that is about to end has no namespaces any more
+// (ESRCH), nobody is born in a pid namespace without a first process (ENOMEM), and
+// who was is killed. The end itself may be a moment away then.
+func (c *Container) endsMeanwhile(ctx context.Context, err error) bool {
+	if c.process.PID == 0 || errors.Is(err, ErrNotRunning) || errors.As(err, new(*CommandError)) {
+		return false
+	}
+	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENOMEM) || errors.Is(err, program.ErrDied) {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		return waitProcess(ctx, c.process) == nil
+	}
+	return !c.process.Alive()
 }
 
 func (c *Container) exec(ctx context.Context, o *ExecOptions) (proc *Process, err error) {

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -97,11 +98,11 @@ func (c *Container) members() ([]int, error) {
 	if c.Pid() == 0 {
 		return nil, nil
 	}
-	own, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", c.process.PID))
-	if err != nil {
-		return nil, fmt.Errorf("its pid namespace: %w", err)
+	own, err := pidNamespace(strconv.Itoa(c.process.PID))
+	if err != nil || own == "" { // it has ended meanwhile, and all others with it
+		return nil, err
 	}
-	if ours, err := os.Readlink("/proc/self/ns/pid"); err != nil || ours == own {
+	if ours, err := pidNamespace("self"); err != nil || ours == own {
 		return []int{c.process.PID}, err
 	}
 	entries, err := os.ReadDir("/proc")
@@ -114,9 +115,22 @@ func (c *Container) members() ([]int, error) {
 		if err != nil {
 			continue
 		}
-		if link, err := os.Readlink("/proc/" + e.Name() + "/ns/pid"); err == nil && link == own {
+		if link, err := pidNamespace(e.Name()); err == nil && link == own {
 			list = append(list, pid)
 		}
 	}
 	return list, nil
+}
+
+// pidNamespace names that of a process, or is "" where there is no such process
+// any more.
+func pidNamespace(process string) (string, error) {
+	link, err := os.Readlink("/proc/" + process + "/ns/pid")
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("its pid namespace: %w", err)
+	}
+	return link, nil
 }
