@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"net"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -19,7 +20,8 @@ type Container struct {
 	record  record
 	process proc.ID
 
-	child *child // nil where it was started elsewhere
+	child  *child        // nil where it was started elsewhere
+	notify *net.UnixConn // bound by Run, until NotifySocket gives it away
 
 	mu    sync.Mutex
 	group *cgroups.Group // once it is needed

@@ -124,6 +124,12 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 	if err := c.record.save(c.dir); err != nil {
 		return nil, err
 	}
+	if o.Notify {
+		if err := c.makeNotify(!wait); err != nil {
+			return nil, err
+		}
+		undo.add(c.closeNotify)
+	}
 
 	if p.hooks != nil {
 		if err := p.hooks.open(); err != nil {

@@ -44,6 +44,10 @@ type CreateOptions struct {
 	NoNewKeyring bool
 	// NoPivot uses chroot(2), for a host whose root is a ramfs.
 	NoPivot bool
+	// Notify gives the process a socket to report its state to, as sd_notify(3)
+	// does: in a directory that is mounted at /run/notify, and NOTIFY_SOCKET says
+	// so. See Container.NotifySocket.
+	Notify bool
 	// KillWithParent ends the container when the process that created it
 	// ends, however that comes (PR_SET_PDEATHSIG). It is for supervisors.
 	KillWithParent bool
@@ -71,6 +75,9 @@ func (o *CreateOptions) plan(root, id string, open bool) (c *plan, err error) {
 	}
 	if spec.Linux == nil {
 		spec.Linux = &specs.Linux{}
+	}
+	if o.Notify {
+		notified(&spec, filepath.Join(root, "containers", id, notifyDir))
 	}
 	c = &plan{spec: &spec, options: &options, real: open}
 	if c.id, err = checkProcess(spec.Process); err != nil {

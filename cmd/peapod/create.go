@@ -80,6 +80,7 @@ func (p *peapod) createOptions(c *cli.Context) (*runtime.CreateOptions, error) {
 		PidFile:      c.String("pid-file"),
 		NoPivot:      c.Bool("no-pivot"),
 		NoNewKeyring: c.Bool("no-new-keyring"),
+		Notify:       serviceSocket() != "",
 	}, nil
 }
 
@@ -88,7 +89,8 @@ func (p *peapod) startCommand() *cli.Command {
 		Name:      "start",
 		Usage:     "start a created container",
 		ArgsUsage: "ID",
-		Description: `It returns when the container's command is running.
+		Description: `It returns when the container's command is running; as a service of systemd's
+(NOTIFY_SOCKET), when that has said that it is ready.
 
 Example: peapod create --bundle ./web web1 && peapod start web1`,
 		Action: func(c *cli.Context) error {
@@ -100,7 +102,15 @@ Example: peapod create --bundle ./web web1 && peapod start web1`,
 				return err
 			}
 			p.log.Debug("start the container", "id", container.ID(), "bundle", container.Bundle())
-			return container.Start(context.WithoutCancel(c.Context))
+			notifier, err := p.notifications(container, true)
+			if err != nil {
+				return err
+			}
+			if err := container.Start(context.WithoutCancel(c.Context)); err != nil {
+				notifier.close()
+				return err
+			}
+			return notifier.awaitReady(c.Context, container)
 		},
 	}
 }

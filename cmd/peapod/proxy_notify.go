@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"net"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,7 +10,7 @@ import (
 // notifyService tells the service manager that started this process what it
 // does, sd_notify(3). Without one it does nothing.
 func (p *peapod) notifyService(state string) {
-	path := os.Getenv("NOTIFY_SOCKET") // package net takes @ for an abstract one
+	path := serviceSocket()
 	if path == "" {
 		return
 	}

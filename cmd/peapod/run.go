@@ -18,6 +18,9 @@ func (p *peapod) runCommand() *cli.Command {
 of the process, 128 and the number of the signal that ended it, or 1 when the
 container could not be run.
 
+Where systemd waits for word of a service (Type=notify), what the process says
+by sd_notify(3) is passed on; --detach then returns when it is ready.
+
 Example: peapod run --bundle ./web web1`,
 		Flags: append([]cli.Flag{
 			{Name: "detach", Short: "d", Usage: "do not wait"},
@@ -46,19 +49,23 @@ func (p *peapod) run(c *cli.Context) error {
 	}
 	defer io.close()
 	io.create(o)
-	if detach {
-		_, err := rt.Run(c.Context, c.Args().First(), o)
-		return err
-	}
 	container, err := rt.Run(c.Context, c.Args().First(), o)
 	if err != nil {
 		return err
+	}
+	notifier, err := p.notifications(container, detach)
+	if err != nil {
+		return errors.Join(err, container.Delete(context.WithoutCancel(c.Context), true))
+	}
+	if detach {
+		return notifier.awaitReady(c.Context, container)
 	}
 	signals.wait()
 	status, err := p.attend(io, signals, attended{
 		wait:   container.Wait,
 		signal: func(s unix.Signal) error { return container.Kill(s, false) },
 	})
+	notifier.close()
 	if !c.Bool("keep") {
 		if e := container.Delete(context.WithoutCancel(c.Context), true); e != nil {
 			p.log.Warn("the container is not deleted", "error", e)

@@ -2,10 +2,14 @@ package clients
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/peapod/peapod/internal/testkit"
 )
 
 // image is the name of the tests' image.
@@ -53,7 +57,7 @@ func TestPodman(t *testing.T) {
 	}{
 		{"run", podmanRun}, {"terminal", podmanTerminal}, {"life", podmanLife}, {"limits", podmanLimits},
 		{"copy", podmanCopy}, {"seccomp", podmanSeccomp}, {"users", podmanUsers}, {"volumes", podmanVolumes},
-		{"health", podmanHealth}, {"pods", podmanPods}, {"kube", podmanKube},
+		{"health", podmanHealth}, {"notify", podmanNotify}, {"pods", podmanPods}, {"kube", podmanKube},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(all.in(t)) })
 	}
@@ -185,6 +189,30 @@ func podmanHealth(p *engine) {
 	p.ok("exec", "health", "touch", "/tmp/well")
 	p.says(0, nil, "healthcheck", "run", "health")
 	p.ok("rm", "--force", "--time", "0", "health")
+}
+
+// A service's container reports by itself that it is ready.
+func podmanNotify(p *engine) {
+	path := filepath.Join(p.t.TempDir(), "manager")
+	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer manager.Close()
+	cmd := p.command(box("-d", "--name", "notify", "--sdnotify", "container", "--volume", testkit.Probe(p.t)+":/probe:ro", image,
+		"/probe", "notify", "STATUS=from inside", "READY=1", ";", "wait")...)
+	cmd.Env = append(cmd.Env, "NOTIFY_SOCKET="+path)
+	if code, out := p.finish(cmd); code != 0 {
+		p.t.Fatalf("status %d: %s", code, out)
+	}
+	manager.SetReadDeadline(time.Now().Add(testkit.Patience))
+	for b, heard := make([]byte, 4096), ""; !strings.Contains(heard, "READY=1"); {
+		n, err := manager.Read(b)
+		if heard += string(b[:n]) + "\n"; err != nil {
+			p.t.Fatalf("the manager hears %q, %v", heard, err)
+		}
+	}
+	p.ok("rm", "--force", "--time", "0", "notify")
 }
 
 func podmanPods(p *engine) {

@@ -70,6 +70,7 @@ func init() {
 	operations = map[string]func([]string) (string, error){
 		// What it is told.
 		"echo":   func(a []string) (string, error) { return strings.Join(a, " "), nil },
+		"notify": notify,
 		"stderr": func(a []string) (string, error) { fmt.Fprintln(os.Stderr, strings.Join(a, " ")); return silent(nil) },
 		"part":   func(a []string) (string, error) { fmt.Print(strings.Join(a, " ")); return silent(nil) },
 		"flood":  flood,
