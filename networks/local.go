@@ -140,7 +140,7 @@ func isAt(f *os.File, path string) bool {
 }
 
 // Release ends what HoldLocal began. The addresses are nobody's again with the last
-// process that held them.
+// process that held them: who is about to connect to one learns it at once.
 func (l *LocalRange) Release() error {
 	defer l.file.Close()
 	// Of two that leave at a time one gets the lock: each gives up its own first.
@@ -154,7 +154,9 @@ func (l *LocalRange) Release() error {
 		return fail("speak to", "the host's network namespace", err)
 	}
 	defer c.Close()
-	err = removeLocal(c, l.prefix)
+	if err = removeLocal(c, l.prefix); err == nil {
+		err = fail("tell clients that nobody has", "the addresses "+l.prefix.String(), abortClients(l.prefix))
+	}
 	return errors.Join(err, os.Remove(l.file.Name()))
 }
 
