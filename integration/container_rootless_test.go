@@ -115,6 +115,7 @@ func TestRootlessRefusals(t *testing.T) {
 			s.Linux.Namespaces = s.Linux.Namespaces[:len(s.Linux.Namespaces)-1]
 			s.Linux.UIDMappings, s.Linux.GIDMappings = nil, nil
 		}, []string{"needs a user namespace", "peapod spec --rootless"}},
+		"no mount namespace": {func(s *specs.Spec) { withoutNamespace(s, "mount") }, []string{"needs a mount namespace of its own"}},
 		"limits": {func(s *specs.Spec) {
 			limit := int64(1 << 20)
 			s.Linux.Resources = &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit}}

@@ -22,6 +22,8 @@ type builder struct {
 	readonly []lateReadonly
 	// mask is the tmpfs that all masked directories share.
 	mask *program.Var
+	// null is the host's /dev/null, where the process does not see it.
+	null program.Value
 }
 
 type lateReadonly struct {

@@ -19,8 +19,8 @@ type Result struct {
 }
 
 // Compile appends the steps that make the root file system to p: the process
-// is in a new mount namespace when it reaches them, and inside the container's
-// root afterwards, with "/" as its working directory and a umask of 0. Without
+// is in a new mount namespace when it reaches them, unless c is Detached, and inside the
+// container's root afterwards, with "/" as its working directory and a umask of 0. Without
 // sources the program can only be listed. sources must stay open until the
 // program was started.
 func Compile(p *program.Program, c *Config, sources *Sources) (*Result, error) {
@@ -42,7 +42,11 @@ func Compile(p *program.Program, c *Config, sources *Sources) (*Result, error) {
 	} else {
 		b.root = p.File(sources.root, "root")
 	}
-	b.enterRoot()
+	if c.Detached {
+		b.enterGround(sources.null)
+	} else {
+		b.enterRoot()
+	}
 	for i := range mounts {
 		m := mounts[i]
 		if to, ok := sources.targets[i]; ok {
@@ -74,8 +78,13 @@ func Compile(p *program.Program, c *Config, sources *Sources) (*Result, error) {
 		}
 	}
 	if c.BeforePivot != nil {
-		c.BeforePivot(p)
-		b.makeMask()
+		if c.Detached {
+			p.Call(unix.SYS_FCHDIR, b.root).For("enter", "the root")
+			c.BeforePivot(p)
+		} else {
+			c.BeforePivot(p)
+			b.makeMask()
+		}
 	}
 	if c.Terminal {
 		result.Master, result.Slave = b.terminal()
@@ -84,7 +93,30 @@ func Compile(p *program.Program, c *Config, sources *Sources) (*Result, error) {
 		b.protect(clean(path))
 	}
 	b.hide(c.Spec.Linux.MaskedPaths)
-	return result, b.leave()
+	if err := c.checkRootPropagation(); err != nil {
+		return nil, err
+	}
+	if c.Detached {
+		b.leaveDetached()
+	} else {
+		b.leave()
+	}
+	return result, nil
+}
+
+// checkRootPropagation refuses words that linux.rootfsPropagation does not have.
+func (c *Config) checkRootPropagation() error {
+	name := c.Spec.Linux.RootfsPropagation
+	o := parseOptions([]string{name})
+	if o.propagation == 0 && name != "" {
+		return fmt.Errorf("linux.rootfsPropagation %q: give shared, slave, private or unbindable (with r before it for all below)", name)
+	}
+	if c.Detached {
+		if err := o.checkDetached(); err != nil {
+			return fmt.Errorf("linux.rootfsPropagation: %w", err)
+		}
+	}
+	return nil
 }
 
 // enterRoot separates the namespace's mounts from the host's and puts the
@@ -117,7 +149,7 @@ func (b *builder) mountRoot() {
 }
 
 // leave makes the container's root the process's and gives up the host's.
-func (b *builder) leave() error {
+func (b *builder) leave() {
 	p := b.p
 	for _, r := range b.readonly {
 		b.setattr(r.mount, attribute{set: unix.MOUNT_ATTR_RDONLY}, 0, false, r.target)
@@ -139,16 +171,8 @@ func (b *builder) leave() error {
 	}
 	p.Call(unix.SYS_CHDIR, p.Str("/")).For("change directory to", "/")
 
-	name := b.c.Spec.Linux.RootfsPropagation
-	if name == "" {
-		return nil
-	}
-	var o options
-	if o.add(name); o.propagation == 0 {
-		return fmt.Errorf("linux.rootfsPropagation %q: give shared, slave, private or unbindable (with r before it for all below)", name)
-	}
+	o := parseOptions([]string{b.c.Spec.Linux.RootfsPropagation})
 	b.setattr(b.root, attribute{}, o.propagation, o.propagationAll, "the root")
-	return nil
 }
 
 // bind attaches a tree of the host, or a tmpfs that was filled.
@@ -274,16 +298,25 @@ func (b *builder) remount(m *mountOf) {
 	p, what := b.p, m.target
 	fd := p.Var("mount")
 	b.open(m.target, unix.O_PATH, fd).For("remount", what)
-	if !m.bind && len(m.data)+len(m.super) > 0 {
-		fs := p.Var("fs")
+	fs, more := p.Var("fs"), !m.bind && len(m.data)+len(m.super) > 0
+	if more || b.c.Detached { // it also refuses what is no mount
 		p.Call(unix.SYS_FSPICK, fd.Value(), b.empty, program.Sym(unix.FSPICK_CLOEXEC|unix.FSPICK_EMPTY_PATH, "FSPICK_CLOEXEC|FSPICK_EMPTY_PATH")).
 			Into(fs).For("remount", what)
+	}
+	if more {
 		b.configure(fs.Value(), m, what)
 		p.Call(unix.SYS_FSCONFIG, fs.Value(), fsconfigSure, program.Null, program.Null, program.Int(0)).For("remount", what)
 	}
-	b.setattr(fd.Value(), attribute{m.setAll, m.clearAll}, 0, true, what)
-	b.setattr(fd.Value(), m.exact(0), 0, false, what)
-	b.setattr(fd.Value(), attribute{}, m.propagation, m.propagationAll, what)
+	change := func(mount program.Value) {
+		b.setattr(mount, attribute{m.setAll, m.clearAll}, 0, true, what)
+		b.setattr(mount, m.exact(0), 0, false, what)
+		b.setattr(mount, attribute{}, m.propagation, m.propagationAll, what)
+	}
+	if b.c.Detached {
+		b.over(fd.Value(), what, change)
+	} else {
+		change(fd.Value())
+	}
 }
 
 // links makes the links that the configuration asks for.
@@ -298,13 +331,11 @@ func (b *builder) links() {
 // protect makes path read-only where it exists.
 func (b *builder) protect(path string) {
 	p := b.p
-	fd, tree, missing := p.Var("path"), p.Var("tree"), p.Label()
+	fd, missing := p.Var("path"), p.Label()
 	b.open(path, unix.O_PATH, fd).Tolerate(unix.ENOENT).Else(missing)
-	const flag = unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_EMPTY_PATH | unix.AT_RECURSIVE
-	p.Call(unix.SYS_OPEN_TREE, fd.Value(), b.empty,
-		program.Sym(flag, "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_EMPTY_PATH|AT_RECURSIVE")).Into(tree).For("clone", path)
-	b.setattr(tree.Value(), attribute{set: unix.MOUNT_ATTR_RDONLY}, 0, true, path)
-	b.attach(tree.Value(), fd.Value(), path+" read-only")
+	b.over(fd.Value(), path+" read-only", func(mount program.Value) {
+		b.setattr(mount, attribute{set: unix.MOUNT_ATTR_RDONLY}, 0, true, path)
+	})
 	p.Here(missing)
 }
 
@@ -324,9 +355,14 @@ func (b *builder) hide(paths []string) {
 		p.Here(file)
 		b.open(path, unix.O_PATH, fd).Tolerate(unix.ENOENT).Else(done)
 		// Never the container's own, which may be a link (CVE-2025-31133).
-		p.Call(unix.SYS_OPEN_TREE, cwd, p.Str(os.DevNull),
-			program.Sym(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC, "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC")).
-			Into(tree).For("clone", "the host's "+os.DevNull)
+		if b.c.Detached {
+			p.Call(unix.SYS_OPEN_TREE, b.null, b.empty, flags(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH, treeFlags)).
+				Into(tree).For("clone", "the host's "+os.DevNull)
+		} else {
+			p.Call(unix.SYS_OPEN_TREE, cwd, p.Str(os.DevNull),
+				program.Sym(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC, "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC")).
+				Into(tree).For("clone", "the host's "+os.DevNull)
+		}
 		// Read-only, so that its mode and owner cannot be changed from inside.
 		b.setattr(tree.Value(), attribute{set: unix.MOUNT_ATTR_RDONLY}, 0, false, os.DevNull)
 		b.attach(tree.Value(), fd.Value(), os.DevNull+" on "+path)
@@ -341,12 +377,8 @@ func (b *builder) makeMask() {
 	if len(b.c.Spec.Linux.MaskedPaths) == 0 {
 		return
 	}
-	p := b.p
-	fs := p.Var("fs")
-	b.mask = p.Var("mask")
-	p.Call(unix.SYS_FSOPEN, p.Str("tmpfs"), program.Sym(unix.FSOPEN_CLOEXEC, "FSOPEN_CLOEXEC")).Into(fs).For("make", "the mask")
-	p.Call(unix.SYS_FSCONFIG, fs.Value(), fsconfigNew, program.Null, program.Null, program.Int(0)).For("make", "the mask")
-	p.Call(unix.SYS_FSMOUNT, fs.Value(), program.Sym(unix.FSMOUNT_CLOEXEC, "FSMOUNT_CLOEXEC"),
-		flags(unix.MOUNT_ATTR_RDONLY, attrFlags)).Into(b.mask).For("make", "the mask")
-	p.Call(unix.SYS_MOVE_MOUNT, b.mask.Value(), b.empty, cwd, p.Str("/proc"), onPath).For("mount", "the mask")
+	b.mask = b.newTmpfs("mask", "the mask", unix.MOUNT_ATTR_RDONLY)
+	if !b.c.Detached {
+		b.p.Call(unix.SYS_MOVE_MOUNT, b.mask.Value(), b.empty, cwd, b.p.Str("/proc"), onPath).For("mount", "the mask")
+	}
 }

@@ -44,6 +44,10 @@ type Config struct {
 	BeforePivot func(*program.Program)
 	// Terminal asks for a pseudo-terminal of the container's own devpts.
 	Terminal bool
+	// Detached is for a container without a mount namespace of its own: the root
+	// is made outside of any (Linux 6.15), and entered by chroot(2). See
+	// CheckDetached.
+	Detached bool
 	// NoPivot uses chroot(2) instead of pivot_root(2), for a host whose own
 	// root is a ramfs.
 	NoPivot bool
@@ -127,6 +131,11 @@ func (c *Config) checkMount(m *specs.Mount, o *options) error {
 		return fmt.Errorf("uidMappings and gidMappings: give both or none")
 	case clean(m.Destination) == "/":
 		return fmt.Errorf("the root itself cannot be mounted over: set root.path instead")
+	}
+	if c.Detached {
+		if err := o.checkDetached(); err != nil {
+			return err
+		}
 	}
 	if o.remount {
 		return checkRemount(m, o)

@@ -132,11 +132,11 @@ func TestOpenIsDetached(t *testing.T) {
 // Whatever the mounts are, compiling does not panic and targets are opened
 // below the root only.
 func FuzzCompile(f *testing.F) {
-	f.Add("/v", "bind", "/src", "ro", "/masked", "/ro", false)
-	f.Add("../../x//y/", "tmpfs", "", "size=1", "", "/", true)
-	f.Add("/dev", "bind", "x", "rbind", "/dev/null/..", "..", true)
-	f.Fuzz(func(t *testing.T, target, kind, source, option, masked, readonly string, terminal bool) {
-		c := &Config{Bundle: "/b", Terminal: terminal, Spec: &specs.Spec{
+	f.Add("/v", "bind", "/src", "ro", "/masked", "/ro", false, true)
+	f.Add("../../x//y/", "tmpfs", "", "size=1", "", "/", true, false)
+	f.Add("/dev", "bind", "x", "rbind", "/dev/null/..", "..", true, true)
+	f.Fuzz(func(t *testing.T, target, kind, source, option, masked, readonly string, terminal, detached bool) {
+		c := &Config{Bundle: "/b", Terminal: terminal, Detached: detached, Spec: &specs.Spec{
 			Root:   &specs.Root{Path: "root", Readonly: terminal},
 			Mounts: []specs.Mount{{Destination: target, Type: kind, Source: source, Options: []string{option}}},
 			Linux:  &specs.Linux{MaskedPaths: []string{masked}, ReadonlyPaths: []string{readonly}},

@@ -17,6 +17,7 @@ type Sources struct {
 	root    *os.File
 	binds   map[int]source      // by index of the mount
 	devices map[string]*os.File // by path, where devices are bound
+	null    *os.File            // for masked files, where the process does not see the host's
 	maps    map[int]*os.File    // user namespaces that map mounts, by index
 	targets map[int]string      // where links of the image lead that dangle, by index
 
@@ -31,6 +32,7 @@ type source struct {
 // Close closes the trees; those that were attached stay.
 func (s *Sources) Close() {
 	s.root.Close()
+	s.null.Close()
 	for _, b := range s.binds {
 		b.tree.Close()
 	}
@@ -66,6 +68,11 @@ func Open(c *Config) (_ *Sources, err error) {
 	for i := range mounts {
 		if err := s.open(c, mounts, i); err != nil {
 			return nil, fmt.Errorf("mounts: %s: %w", mounts[i].target, err)
+		}
+	}
+	if c.Detached && len(c.Spec.Linux.MaskedPaths) > 0 {
+		if s.null, err = openTree(os.DevNull, 0); err != nil {
+			return nil, err
 		}
 	}
 	if c.UserNamespace && ownDev(mounts) {
@@ -135,7 +142,7 @@ func (c *Config) openBind(m *mountOf, users *os.File) (source, error) {
 	propagation := uint64(0)
 	if m.propagation == 0 {
 		// What is mounted in the container must not appear on the host.
-		propagation = unix.MS_SLAVE
+		propagation = c.unshared()
 	}
 	locked, err := c.lockedTree(tree, m)
 	if err == nil {

@@ -54,23 +54,12 @@ func (c *plan) program() (*program.Program, error) {
 	}
 
 	o := processOptions{parentDeath: c.options.KillWithParent, hooks: c.hooks, answers: p.Report()}
-	var master, slave program.Value
-	if c.members.has(unix.CLONE_NEWNS) {
-		result, err := rootfs.Compile(p, c.rootfs, c.sources)
-		if err != nil {
-			return nil, err
-		}
-		master, slave = result.Master, result.Slave
-	} else {
-		if c.hooks != nil {
-			c.hooks.beforePivot(p, "/")
-		}
-		if c.id.Terminal {
-			master, slave = openTerminal(p)
-		}
+	root, err := rootfs.Compile(p, c.rootfs, c.sources)
+	if err != nil {
+		return nil, err
 	}
 	if c.id.Terminal {
-		o.terminal = newTerminal(p, c.options.Console, c.options.ConsoleAnswer, c.id.ConsoleSize, master, slave)
+		o.terminal = newTerminal(p, c.options.Console, c.options.ConsoleAnswer, c.id.ConsoleSize, root.Master, root.Slave)
 	}
 	if c.gate != nil {
 		c.id.look(p)

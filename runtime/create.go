@@ -13,9 +13,9 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/peapod/peapod/cgroups"
+	"github.com/peapod/peapod/internal/kernel"
 	"github.com/peapod/peapod/internal/proc"
 	"github.com/peapod/peapod/internal/program"
-	"github.com/peapod/peapod/namespaces"
 	"github.com/peapod/peapod/rootfs"
 	"golang.org/x/sys/unix"
 )
@@ -74,6 +74,11 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 		return nil, err
 	}
 	defer p.members.close()
+	if p.rootfs.Detached {
+		if err := kernel.CheckDetached(); err != nil {
+			return nil, fmt.Errorf(`linux.namespaces: a container without a mount namespace of its own: %w; add {"type": "mount"}, without a path`, err)
+		}
+	}
 	r.tellIgnored(p.id, id)
 	r.tellIgnoredOptions(p.spec.Mounts, id)
 	if !p.members.user() {
@@ -154,7 +159,7 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 	// 3. What the container takes from the host.
 	if p.rootfs.Inside {
 		p.sources = &rootfs.Sources{}
-	} else if !p.members.joins(namespaces.Mount) {
+	} else {
 		if p.sources, err = rootfs.Open(p.rootfs); err != nil {
 			return nil, err
 		}

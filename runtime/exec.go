@@ -128,7 +128,12 @@ func (c *Container) exec(ctx context.Context, o *ExecOptions) (proc *Process, er
 			id.caps = id.caps.withoutDevices()
 		}
 	}
-	prog, inPid := execProgram(c.record.Namespaces, c.ID(), id, target, o)
+	root, err := c.root(target)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	prog, inPid := execProgram(c.record.Namespaces, c.ID(), id, target, root, o)
 	where, err := placeOf(group, o.Cgroups)
 	if err != nil {
 		return nil, err
@@ -188,8 +193,8 @@ func (c *Container) remember(p *child) {
 }
 
 // execProgram joins the namespaces of the container's first process, all in one
-// call, and executes the command there.
-func execProgram(members []specs.LinuxNamespace, name string, id *identity, target *os.File, o *ExecOptions) (p *program.Program, inPid bool) {
+// call, and executes the command there: in root, where that is not nil.
+func execProgram(members []specs.LinuxNamespace, name string, id *identity, target, root *os.File, o *ExecOptions) (p *program.Program, inPid bool) {
 	p = program.New(o.ExtraFiles...)
 	if rootless() {
 		id.ownScore(p)
@@ -202,10 +207,15 @@ func execProgram(members []specs.LinuxNamespace, name string, id *identity, targ
 	for _, ns := range members {
 		flags |= uint64(namespaces.Kind(ns.Type).Flag())
 	}
-	// Linux 5.8: setns with a pidfd.
-	p.Call(unix.SYS_SETNS, p.File(target, "container"), cloneFlags(flags)).For("join", "the container's namespaces")
+	if flags != 0 {
+		// Linux 5.8: setns with a pidfd.
+		p.Call(unix.SYS_SETNS, p.File(target, "container"), cloneFlags(flags)).For("join", "the container's namespaces")
+	}
 	if flags&unix.CLONE_NEWUSER != 0 {
 		becomeRoot(p)
+	}
+	if root != nil {
+		enterRoot(p, p.File(root, "the container's root"))
 	}
 	inPid = flags&unix.CLONE_NEWPID != 0
 	if inPid {

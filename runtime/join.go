@@ -102,8 +102,10 @@ func idMap(list []specs.LinuxIDMapping) (m []syscall.SysProcIDMap) {
 func (m *membership) check(spec *specs.Spec) error {
 	newUser := m.has(unix.CLONE_NEWUSER)
 	switch {
-	case !m.has(unix.CLONE_NEWNS) && !m.joins(namespaces.Mount):
-		return fmt.Errorf(`linux.namespaces: there is no mount namespace, in which the root could be set up: add {"type": "mount"}`)
+	case !m.has(unix.CLONE_NEWNS) && rootless():
+		return fmt.Errorf(`linux.namespaces: %w: an ordinary user's container needs a mount namespace of its own: add {"type": "mount"}, without a path`, unix.EPERM)
+	case !m.has(unix.CLONE_NEWNS) && !m.joins(namespaces.Mount) && m.user():
+		return fmt.Errorf(`linux.namespaces: %w: from a user namespace nothing can be mounted in the host's mount namespace: add {"type": "mount"}`, unix.EPERM)
 	case newUser && (len(m.ids.Users) == 0 || len(m.ids.Groups) == 0):
 		return fmt.Errorf("linux.uidMappings and gidMappings: a new user namespace needs both")
 	case !newUser && len(m.ids.Users)+len(m.ids.Groups) > 0 && !m.joins(namespaces.User):

@@ -146,6 +146,12 @@ func (s *stage) inUser() {
 	ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 65536}}
 	s.spec.Linux.UIDMappings, s.spec.Linux.GIDMappings = ids, ids
 	s.spec.Linux.Namespaces = append(s.spec.Linux.Namespaces, specs.LinuxNamespace{Type: "user"})
+	s.own()
+}
+
+// own gives the image to the root of inUser's containers.
+func (s *stage) own() {
+	s.t.Helper()
 	if err := exec.Command("chown", "-R", "100000:100000", s.image).Run(); err != nil {
 		s.t.Fatal(err)
 	}
@@ -237,23 +243,5 @@ func TestJoinUser(t *testing.T) {
 		if out, _ := c.inside(t, &ExecOptions{Process: command(op("report"))}); parseReport(t, out).Namespaces["net"] != r.Namespaces["net"] {
 			t.Errorf("%d: exec: %s", net, out)
 		}
-	}
-}
-
-// A mount namespace is joined as it is.
-func TestJoinMount(t *testing.T) {
-	s := newStage(t)
-	first := s.start(op("create", "/tmp/mark", "it"), op("wait"))
-	first.line()
-	first.line()
-	second := &stage{t: t, r: s.r, image: s.image, spec: baseSpec(s.image)}
-	join(second.spec, "mount", nsPath(first.Pid(), "mnt"))
-	second.spec.Mounts, second.spec.Linux.MaskedPaths, second.spec.Linux.ReadonlyPaths = nil, nil, nil
-	second.spec.Process.Cwd = "/tmp"
-	second.expect("cat mark", "it", "stat /dev/null", "char 0666 0:0 1:3")
-	second.spec.Linux.MaskedPaths = []string{"/x"}
-	_, err := second.r.Run(testkit.Soon(t), second.id(), second.options("x"))
-	if err == nil || !strings.Contains(err.Error(), "linux.maskedPaths: a mount namespace that is joined by path stays as it is") {
-		t.Error(err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/peapod/peapod/cgroups"
 	"github.com/peapod/peapod/internal/program"
 	"github.com/peapod/peapod/rootfs"
+	"golang.org/x/sys/unix"
 )
 
 // CreateOptions say what container to create. Spec is needed.
@@ -116,13 +117,17 @@ func (o *CreateOptions) plan(root, id string, open bool) (c *plan, err error) {
 		Spec: &spec, Bundle: options.Bundle, Overlay: options.Overlay,
 		UserNamespace: c.members.user(), IDMap: c.members.idMap(&spec),
 		Terminal: c.id.Terminal, NoPivot: options.NoPivot,
-		Inside: rootless() || c.members.base != nil,
+		Inside:   rootless() || c.members.base != nil,
+		Detached: !c.members.has(unix.CLONE_NEWNS),
 	}
 	if hasLabel := spec.Linux.MountLabel != "" && hasSELinux(); hasLabel {
 		c.rootfs.MountLabel = spec.Linux.MountLabel
 	}
 	if c.hooks != nil {
 		root := absolute(options.Bundle, spec.Root.Path)
+		if c.rootfs.Detached {
+			root = "." // where the root is no other way
+		}
 		c.rootfs.BeforePivot = func(p *program.Program) { c.hooks.beforePivot(p, root) }
 	}
 	place := c.group

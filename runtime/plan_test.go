@@ -47,6 +47,11 @@ func TestPlans(t *testing.T) {
 				join(spec, kind, "/proc/1/ns/x")
 			}
 		},
+		"detached": func(spec *specs.Spec) {
+			without(spec, "mount")
+			spec.Root.Readonly = true
+			spec.Mounts = append(spec.Mounts, specs.Mount{Destination: "/run", Type: "tmpfs", Source: "tmpfs", Options: []string{"ro"}})
+		},
 		"terminal": func(spec *specs.Spec) {
 			spec.Process.Terminal, spec.Process.ConsoleSize = true, &specs.Box{Height: 24, Width: 80}
 		},

@@ -30,9 +30,6 @@ func check(spec *specs.Spec, m *membership) error {
 	if err := checkRdt(l.IntelRdt); err != nil {
 		return err
 	}
-	if m.joins(namespaces.Mount) {
-		return checkJoinedMount(spec)
-	}
 	return checkSysctl(l.Sysctl, m)
 }
 
@@ -56,26 +53,6 @@ func checkStrings(spec *specs.Spec) error {
 			if strings.ContainsRune(s, 0) {
 				return fmt.Errorf("%s: %q contains a NUL character", field, s)
 			}
-		}
-	}
-	return nil
-}
-
-// checkJoinedMount refuses what would change a mount namespace for those who
-// are in it already.
-func checkJoinedMount(spec *specs.Spec) error {
-	l := spec.Linux
-	for _, f := range []struct {
-		set  bool
-		name string
-	}{
-		{len(spec.Mounts) > 0, "mounts"}, {spec.Root.Readonly, "root.readonly"},
-		{len(l.MaskedPaths) > 0, "linux.maskedPaths"}, {len(l.ReadonlyPaths) > 0, "linux.readonlyPaths"},
-		{len(l.Devices) > 0, "linux.devices"}, {len(l.Sysctl) > 0, "linux.sysctl"},
-		{l.RootfsPropagation != "", "linux.rootfsPropagation"},
-	} {
-		if f.set {
-			return fmt.Errorf("%s: a mount namespace that is joined by path stays as it is: leave this out", f.name)
 		}
 	}
 	return nil

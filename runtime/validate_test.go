@@ -93,7 +93,16 @@ func TestRefusals(t *testing.T) {
 		},
 		"hostname: \"a\\x00\" contains a NUL": func(s *specs.Spec) { s.Hostname = "a\x00" },
 		"hostname: there is no uts namespace": func(s *specs.Spec) { without(s, "uts") },
-		"there is no mount namespace":         func(s *specs.Spec) { s.Linux = nil },
+		"from a user namespace nothing can be mounted in the host's": func(s *specs.Spec) {
+			without(s, "mount")
+			s.Linux.UIDMappings, s.Linux.GIDMappings = ids, ids
+			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: "user"})
+		},
+		"mounts: /x: propagation MS_SLAVE: mounts that are made later": func(s *specs.Spec) {
+			without(s, "mount")
+			s.Mounts = []specs.Mount{{Destination: "/x", Source: "/", Options: []string{"rbind", "rslave"}}}
+		},
+		"linux.rootfsPropagation: propagation MS_SHARED: mounts": func(s *specs.Spec) { without(s, "mount"); s.Linux.RootfsPropagation = "rshared" },
 		"linux.namespaces[6].type \"moon\": give one of": func(s *specs.Spec) {
 			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: "moon"})
 		},

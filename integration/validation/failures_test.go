@@ -15,8 +15,6 @@ var failures = map[string]string{
 	"linux_cgroups_relative_memory":  "as linux_cgroups_memory",
 	"linux_cgroups_relative_network": "as linux_cgroups_network",
 	"linux_cgroups_relative_pids":    "compares the addresses of two numbers instead of the numbers",
-	"linux_ns_itype":                 "wants containers without a mount namespace, whose mounts would be the host's: peapod refuses that",
-	"linux_ns_path":                  "wants to mount and to pivot in a mount namespace that is joined by path, under the feet of who is in it: peapod refuses that",
 	"misc_props":                     "executes a program that it did not put into the root",
 	"mounts":                         "takes the order of mountinfo, which has been that of making and not of attaching since Linux 6.8; peapod makes bind mounts first and attaches them in order",
 	"process_capabilities":           "wants CAP_SYS_RESOURCE, which the test machine's root does not have",

@@ -107,3 +107,31 @@ func need(args []string) (string, error) {
 	}
 	return silent(nil)
 }
+
+// climb tries to leave the root: it takes another one, args[0], while it holds the
+// old one open, goes up from there, and lists where it got.
+func climb(args []string) (string, error) {
+	old, err := os.Open("/")
+	if err != nil {
+		return "", err
+	}
+	defer old.Close()
+	if err := os.Mkdir(args[0], 0o755); err != nil {
+		return "", err
+	}
+	if err := unix.Chroot(args[0]); err != nil {
+		return "", err
+	}
+	if err := old.Chdir(); err != nil {
+		return "", err
+	}
+	for range 50 {
+		if err := unix.Chdir(".."); err != nil {
+			return "", err
+		}
+	}
+	if err := unix.Chroot("."); err != nil {
+		return "", err
+	}
+	return list([]string{"/"})
+}
