@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -25,7 +26,11 @@ import (
 // (behind the caller's back, while the caller goes on) and lives on, so a
 // process with Pdeathsig is safe. If it cannot be moved back, it ends.
 func (g *Group) Enter(f func() error) error {
-	defer g.unit.release()
+	done, err := g.release()
+	if err != nil {
+		return failed("make room in pids.max", g.path, err)
+	}
+	defer done()
 	if len(g.host.legacy) == 0 {
 		visits.RLock()
 		defer visits.RUnlock()
@@ -37,6 +42,23 @@ func (g *Group) Enter(f func() error) error {
 	v := &visit{group: g, lone: g.lone.Load(), result: make(chan error, 1)}
 	go v.run(f)
 	return <-v.result
+}
+
+// release gives what ends the process that holds a scope, when the one that the
+// scope is for is there. Both are counted: with a limit of 1 on v2 there has to
+// be room for two meanwhile (on v1 enter and leave see to it).
+func (g *Group) release() (done func(), err error) {
+	if g.unit.held() == 0 || !g.lone.Load() || g.host.find("pids") != nil {
+		return g.unit.release, nil
+	}
+	file := g.host.unified + g.path + "/pids.max"
+	if err := writeFile(file, "2"); err != nil {
+		return nil, hint(err)
+	}
+	return func() {
+		g.unit.release()
+		_ = writeFile(file, "1")
+	}, nil
 }
 
 // visits keeps this process from freezing a thread of its own, or what that has
@@ -99,7 +121,7 @@ func (v *visit) enter() error {
 		}
 		if v.lone && l.has("pids") {
 			// The visitor is counted: with a limit of 1 it could not fork.
-			if err := writeFile(dir+"/pids.max", "2"); err != nil {
+			if err := writeFile(dir+"/pids.max", strconv.Itoa(2+g.unit.held())); err != nil {
 				return failed("make room in pids.max", g.path, err)
 			}
 		}

@@ -17,7 +17,7 @@ import (
 type Group struct {
 	host *host
 	path string
-	// lone: pids.max is 1, on v1; see Enter.
+	// lone: pids.max is 1, which leaves no room for who helps; see Enter.
 	lone atomic.Bool
 	unit *unit // of systemd, or nil
 }
@@ -275,7 +275,7 @@ func (g *Group) apply(p *plan) error {
 		return err
 	}
 	for _, s := range p.settings {
-		if s.file == "pids.max" && s.version == one {
+		if s.file == "pids.max" && (s.version == one || g.unit != nil) {
 			g.lone.Store(s.value == "1")
 		}
 	}

@@ -134,6 +134,14 @@ func (u *unit) release() {
 	}
 }
 
+// held counts the processes that are in the scope for its sake.
+func (u *unit) held() int {
+	if u == nil || u.holder == nil {
+		return 0
+	}
+	return 1
+}
+
 // stop has systemd forget the scope.
 func (u *unit) stop() error {
 	if u == nil {
