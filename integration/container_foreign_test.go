@@ -22,7 +22,8 @@ const (
 	readOnlyGroups = `while read -r a b c d dir rest; do
 		case $dir in /sys/fs/cgroup*) mount -o remount,bind,ro "$dir" || exit 99;; esac
 	done </proc/self/mountinfo`
-	hiddenGroups = `mount -t tmpfs none /sys/fs/cgroup || exit 99`
+	unifiedGroups = `mount -t cgroup2 none /sys/fs/cgroup || exit 99`
+	hiddenGroups  = `mount -t tmpfs none /sys/fs/cgroup || exit 99`
 )
 
 // foreign runs the binary where script has changed the mounts.

@@ -9,12 +9,28 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// TestSystemdScope: a container in a scope that systemd knows, with its limits,
-// until the container is deleted.
-func TestSystemdScope(t *testing.T) {
+func needSystemd(t testing.TB) {
+	t.Helper()
 	if _, err := os.Stat("/run/systemd/system"); err != nil || os.Geteuid() != 0 {
 		t.Skip("needs systemd and root")
 	}
+}
+
+// TestSystemdLimits: in a scope of systemd limits are what they are elsewhere.
+func TestSystemdLimits(t *testing.T) {
+	needSystemd(t)
+	for name, test := range map[string]func(t *testing.T, options ...string){
+		"memory": testMemoryLimit, "fork bomb": testForkBomb, "one process": testOnePid,
+		"devices": testDeviceRules, "cpu quota": testCPUQuota, "cpu list": testCPUList, "pause": testPause, "write": testWriteLimit,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, "--systemd-cgroup") })
+	}
+}
+
+// TestSystemdScope: a container in a scope that systemd knows, with its limits,
+// until the container is deleted.
+func TestSystemdScope(t *testing.T) {
+	needSystemd(t)
 	id := newName(t)
 	limit, pids := int64(64<<20), int64(50)
 	quota, period := int64(20000), uint64(100000)

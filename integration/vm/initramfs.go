@@ -146,7 +146,11 @@ func (l *lab) addPlan(a *archive, m machine, list []suite) error {
 		if s.skip != "" {
 			args = append(args, "-test.skip="+s.skip)
 		}
-		p.Suites = append(p.Suites, wire.Suite{Name: s.name(), User: s.user, Dir: wire.Source + "/" + s.pkg, Args: args})
+		suite := wire.Suite{Name: s.name(), User: s.user, Dir: wire.Source + "/" + s.pkg, Args: args}
+		if s.env != "" {
+			suite.Env = []string{s.env}
+		}
+		p.Suites = append(p.Suites, suite)
 	}
 	data, err := json.MarshalIndent(p, "", "\t")
 	if err != nil {

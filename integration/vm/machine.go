@@ -34,7 +34,7 @@ const memory = 2048
 // modules are those that hosts of containers have loaded, and the machine's own
 // (virtio). What a kernel has built in counts as loaded.
 var modules = []string{
-	"virtio_pci", "virtio_console", "virtio_rng",
+	"virtio_pci", "virtio_console", "virtio_rng", "virtio_blk",
 	"overlay", "squashfs", "erofs", "loop", "fuse",
 	"veth", "bridge", "br_netfilter", "dummy", "macvlan", "ipvlan", "tun",
 	"nf_tables", "nft_chain_nat", "nft_masq", "nft_ct", "nft_fib_inet", "nft_reject_inet", "nf_conntrack",

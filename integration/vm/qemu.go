@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 
 	"github.com/peapod/peapod/integration/vm/wire"
 )
@@ -43,16 +45,33 @@ func (l *lab) prepare(ctx context.Context, m machine, list []suite) (*start, err
 	if err != nil {
 		return nil, err
 	}
+	disk, err := l.disk(m)
+	if err != nil {
+		return nil, err
+	}
 	return &start{program, []string{
 		"-machine", p.machine, "-accel", "tcg,thread=multi", "-cpu", p.cpu, "-smp", "2", "-m", fmt.Sprint(memory),
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-serial", "stdio",
 		"-device", "virtio-serial-pci", "-device", "virtserialport,chardev=lab,name=" + wire.Port,
 		"-device", "virtio-rng-pci",
+		"-drive", "if=none,id=scratch,format=raw,cache=unsafe,file=" + disk,
+		"-device", "virtio-blk-pci,drive=scratch,serial=" + wire.Disk,
 		"-kernel", u.image, "-initrd", initramfs,
 		// A kernel that has lost its way stops the machine.
 		"-append", "console=" + p.console + " loglevel=5 panic=-1 oops=panic apparmor=0",
 	}}, nil
+}
+
+// disk makes the one that tests may write to: 64 MiB, of which only what is
+// written takes room on the host.
+func (l *lab) disk(m machine) (string, error) {
+	path := filepath.Join(l.tmp, m.name+".disk")
+	f, err := os.Create(path)
+	if err != nil {
+		return "", err
+	}
+	return path, errors.Join(f.Truncate(64<<20), f.Close())
 }
 
 // command writes events to w.

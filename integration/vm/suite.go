@@ -18,6 +18,7 @@ type suite struct {
 	skip     string // but for these
 	why      string // are these left out
 	user     string // runs it; root
+	env      string // a variable, or none
 }
 
 // suites are what is tested where. Under emulation a process starts in 8 ms, not
@@ -34,7 +35,8 @@ var suites = []suite{
 	// Not the probes: they wait for a second at most.
 	{machines: "v2", pkg: "pod", run: "^(TestRun|TestStop|TestLimits|TestNamespaces|TestSecurityContext|TestHosts|TestPodsOnABridge|TestSubPath|TestEmptyDir|TestServiceIsReachedFromEverywhere|TestServiceNames|TestSupervisorDies)"},
 	{machines: "v2 v1", pkg: "integration", run: "^(TestLife|TestDelete|TestKillSignals|TestKillWithout|TestList$|TestPs|TestRun|TestExec|TestTerminal|TestHello|TestPodNetwork$|TestLacking|TestPodAddress|TestRootless)"},
-	{machines: "v2", pkg: "integration", run: "^(TestPause|TestForkBomb|TestMemoryLimit|TestPodOOMKilled)$"},
+	{machines: "v2", pkg: "integration", run: "^(TestPause|TestForkBomb|TestMemoryLimit|TestPodOOMKilled|TestPodOOMKilledAtOnce|TestCPUQuota|TestCPUList|TestWriteLimit|TestDeviceRules|TestOnePid|TestManyGroups)$", env: "PEAPOD_TEST_CONTAINERS=64"},
+	{machines: "v1", pkg: "integration", run: "^(TestCPUQuota|TestWriteLimit)$"},
 	{machines: "arm64", pkg: "integration", run: "^(TestLife|TestDelete|TestPs|TestRun|TestExec|TestTerminalRun|TestHello$)"},
 	{machines: "backports", pkg: "cgroups"},
 	{machines: "backports", pkg: "internal/program"},
@@ -110,12 +112,20 @@ func choose(list []suite, pkgs, run string) []suite {
 		list = chosen
 	}
 	list = slices.Clone(list)
-	if run != "" {
-		for i := range list {
-			list[i].run, list[i].skip = run, ""
+	if run == "" {
+		return list
+	}
+	var chosen []suite
+	for _, s := range list { // parts of a package's tests become the same
+		s.run, s.skip, s.why = run, "", ""
+		at := slices.IndexFunc(chosen, func(c suite) bool { return c.pkg == s.pkg && c.user == s.user })
+		if at < 0 {
+			chosen = append(chosen, s)
+		} else if s.env != "" {
+			chosen[at].env = s.env
 		}
 	}
-	return list
+	return chosen
 }
 
 // name in tables.

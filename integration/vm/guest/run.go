@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -42,10 +44,25 @@ func run(s wire.Suite, p *port) (int, error) {
 }
 
 func environment(s wire.Suite) []string {
-	return append([]string{
+	list := []string{
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C",
 		"PEAPOD_TEST_PROGRAMS=" + wire.Programs,
-	}, s.Env...)
+	}
+	if disk := findDisk(); disk != "" {
+		list = append(list, "PEAPOD_TEST_DISK="+disk)
+	}
+	return append(list, s.Env...)
+}
+
+// findDisk gives the disk's device.
+func findDisk() string {
+	found, _ := filepath.Glob("/sys/block/*/serial")
+	for _, file := range found {
+		if text, err := os.ReadFile(file); err == nil && strings.TrimSpace(string(text)) == wire.Disk {
+			return "/dev/" + filepath.Base(filepath.Dir(file))
+		}
+	}
+	return ""
 }
 
 // wait reaps all that ends, as the first process has to, until pid has.

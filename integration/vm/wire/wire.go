@@ -19,6 +19,9 @@ const (
 
 	// Port is the name of the virtual serial port.
 	Port = "lab"
+
+	// Disk is the serial number of the disk that tests may write to.
+	Disk = "scratch"
 )
 
 // Plan is what a machine is to do.

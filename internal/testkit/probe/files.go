@@ -26,6 +26,28 @@ func fill(args []string) (string, error) {
 	return done(put(args[0], []string{strings.Repeat("x", number(args[1]))}, os.O_WRONLY|os.O_CREATE|os.O_APPEND))
 }
 
+// direct writes args[1] MiB past the kernel's cache, and tells how many
+// milliseconds that took.
+func direct(args []string) (string, error) {
+	const size = 64 << 10
+	fd, err := unix.Open(args[0], unix.O_WRONLY|unix.O_CREAT|unix.O_DIRECT|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(fd)
+	block, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS) // aligned
+	if err != nil {
+		return "", err
+	}
+	begin := time.Now()
+	for range number(args[1]) << 20 / size {
+		if n, err := unix.Write(fd, block); err != nil || n != size {
+			return "", fmt.Errorf("wrote %d of %d bytes: %w", n, size, err)
+		}
+	}
+	return strconv.FormatInt(time.Since(begin).Milliseconds(), 10), nil
+}
+
 func cat(args []string) (string, error) {
 	b, err := os.ReadFile(args[0])
 	return strings.TrimSpace(string(b)), err

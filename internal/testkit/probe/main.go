@@ -93,6 +93,7 @@ func init() {
 		"create": func(a []string) (string, error) { return done(put(a[0], a[1:], os.O_WRONLY|os.O_CREATE|os.O_TRUNC)) },
 		"append": func(a []string) (string, error) { return done(put(a[0], a[1:], os.O_WRONLY|os.O_CREATE|os.O_APPEND)) },
 		"fill":   fill,
+		"direct": direct,
 		"mkdir":  func(a []string) (string, error) { return done(os.Mkdir(a[0], 0o777)) },
 		"chown":  func(a []string) (string, error) { return done(os.Chown(a[0], number(a[1]), number(a[1]))) },
 		"count":  count,
