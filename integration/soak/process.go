@@ -19,6 +19,7 @@ import (
 type process struct {
 	cmd           *exec.Cmd
 	addr, metrics string
+	failures      *failures
 }
 
 // usage is what a process has, proc(5).
@@ -28,12 +29,12 @@ type usage struct {
 	cpu                  time.Duration
 }
 
-func startProxy(peapod string, backends []string) (*process, error) {
-	args := []string{"proxy", "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--grace-period", "10s", "--balance", "round-robin"}
+func startProxy(peapod string, backends []string, into *failures) (*process, error) {
+	args := []string{"--debug", "proxy", "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--grace-period", "10s", "--balance", "round-robin"}
 	for _, b := range backends {
 		args = append(args, "--backend", b)
 	}
-	p := &process{cmd: exec.Command(peapod, args...)}
+	p := &process{cmd: exec.Command(peapod, args...), failures: into}
 	p.cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	said, err := p.cmd.StderrPipe()
 	if err != nil {
@@ -55,7 +56,13 @@ func startProxy(peapod string, backends []string) (*process, error) {
 		p.stop()
 		return nil, fmt.Errorf("%s proxy does not start", peapod)
 	}
-	go io.Copy(os.Stderr, said)
+	go func() {
+		for lines.Scan() {
+			if !p.failures.add(lines.Text()) {
+				fmt.Fprintln(os.Stderr, lines.Text())
+			}
+		}
+	}()
 	return p, nil
 }
 

@@ -18,6 +18,7 @@ type report struct {
 	held             int
 	heldFor          time.Duration
 	counted          status
+	failures         failures
 }
 
 func (r *report) count(o order) {
@@ -80,6 +81,7 @@ func (r *report) print(w io.Writer) {
 	if len(r.counted.Services) > 0 {
 		fmt.Fprintf(w, "the proxy counted: %+v, %+v\n", r.counted.Services[0].Connections, r.counted.Services[0].Bytes)
 	}
+	r.failures.print(w)
 	for _, u := range []struct {
 		when string
 		usage

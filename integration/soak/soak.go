@@ -75,7 +75,7 @@ func (r *run) start() error {
 		backends = append(backends, l.Addr().String())
 		r.serving.Go(func() { r.serve(l) })
 	}
-	p, err := startProxy(r.o.peapod, backends)
+	p, err := startProxy(r.o.peapod, backends, &r.report.failures)
 	r.proxy = p
 	return err
 }
