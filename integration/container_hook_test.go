@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -123,6 +124,30 @@ func TestHooks(t *testing.T) {
 	}
 	peapod(t, "delete", "-f", id).ok()
 	check(8, []string{"poststop1", "poststop2"}, specs.StateStopped, 0, host, "")
+}
+
+// What runs in the container before its process is as restricted as that: it has the
+// process's seccomp filter, user and environment, and no descriptors but the standard
+// ones; what it is called stays as it is given.
+func TestStartContainerHook(t *testing.T) {
+	bundle := newBundle(t, func(s *specs.Spec) {
+		s.Process.User = specs.User{UID: 7, GID: 8}
+		s.Process.Env = []string{"PATH=/bin", "OF=process", "OF=the process"}
+		s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow,
+			Syscalls: []specs.LinuxSyscall{{Names: []string{"sethostname"}, Action: specs.ActErrno}}}
+		s.Hooks = &specs.Hooks{StartContainer: []specs.Hook{
+			{Path: "/bin/probe", Args: []string{"probe", "report", ";", "sethost", "x"}},
+			{Path: "/bin/probe", Args: []string{"other name", "env", "OF", ";", "args"}, Env: []string{"OF=hook"}},
+		}}
+	}, "echo", "end")
+	got := strings.Split(peapod(t, "run", "-b", bundle, newName(t)).ok(), "\n")
+	if want := []string{"EPERM", "called as other name", "OF=hook", `["other name" "env" "OF" ";" "args"]`, "end"}; !slices.Equal(got[1:], want) {
+		t.Errorf("%q, want %q", got[1:], want)
+	}
+	r := decode[report.Process](t, got[0])
+	if !slices.Equal(r.Env, []string{"PATH=/bin", "OF=the process", "HOME=/"}) || r.UID != 7 || r.GID != 8 || r.Status["Seccomp"] != "2" || len(r.Files) != 3 {
+		t.Errorf("%+v", r)
+	}
 }
 
 // A hook that fails ends the creation, and what is left of it is undone; after

@@ -207,3 +207,48 @@ func TestReleaseAgent(t *testing.T) {
 		t.Error("the container sets a release_agent")
 	}
 }
+
+// While what is to be read-only is swapped with something else, it is read-only
+// wherever it comes to lie (CVE-2026-115521): the attribute is set on what is mounted
+// before that can be seen, not by path afterwards.
+func TestReadonlyRace(t *testing.T) {
+	volume := hostDir(t, "volume's")
+	bundle := newBundle(t, func(s *specs.Spec) {
+		s.Root.Readonly = false
+		for _, dir := range []string{"/a/sub", "/b/sub"} {
+			os.MkdirAll(s.Root.Path+dir, 0o755)
+		}
+		s.Mounts = append(s.Mounts, specs.Mount{Destination: "/a/sub", Source: volume, Options: []string{"rbind", "ro"}})
+		s.Linux.ReadonlyPaths = append(s.Linux.ReadonlyPaths, "/a/sub", "/b/sub")
+	}, "cat", "/proc/self/mountinfo", ";", "create", "/a/sub/x", "x", ";", "create", "/b/sub/x", "x")
+	root := decode[specs.Spec](t, readFile(t, bundle+"/config.json")).Root.Path
+	ctx, stop := context.WithCancel(t.Context())
+	var swapping sync.WaitGroup
+	swapping.Go(func() {
+		for ctx.Err() == nil {
+			unix.Renameat2(unix.AT_FDCWD, root+"/a", unix.AT_FDCWD, root+"/b", unix.RENAME_EXCHANGE)
+		}
+	})
+	ran := 0
+	for range 12 {
+		r := peapod(t, "run", "-b", bundle, newName(t))
+		if r.code != 0 {
+			continue // a path may be missing at the moment
+		}
+		ran++
+		for line := range strings.Lines(r.stdout) {
+			f := strings.Fields(line)
+			if len(f) > 5 && (strings.HasPrefix(f[4], "/a/") || strings.HasPrefix(f[4], "/b/")) && !strings.HasPrefix(f[5], "ro") {
+				t.Errorf("mounted writable: %s", line)
+			}
+		}
+	}
+	stop()
+	swapping.Wait()
+	if entries, _ := os.ReadDir(volume); len(entries) != 1 {
+		t.Errorf("in the volume: %v", entries)
+	}
+	if ran == 0 {
+		t.Error("no container ran")
+	}
+}

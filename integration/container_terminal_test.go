@@ -345,3 +345,34 @@ func TestConsoleSizeAndOwner(t *testing.T) {
 		}
 	}
 }
+
+// A process that comes as a whole says itself whether it has a terminal: in the
+// foreground that is the user's, of its size, whatever consoleSize is.
+func TestTerminalExecProcess(t *testing.T) {
+	id := detached(t, nil)
+	file := filepath.Join(t.TempDir(), "process.json")
+	process := specs.Process{Args: []string{"probe", "report", ";", "copy", ";", "exit", "6"}, Cwd: "/", Env: []string{"PATH=/bin"},
+		Terminal: true, ConsoleSize: &specs.Box{Height: 12, Width: 34}}
+	writeJSON(t, file, process)
+	p, master, slave := onTerminal(t, "exec", "--process", file, id)
+	first, _, _ := strings.Cut(p.sees(`"Size":`), "\r\n")
+	if r := decode[report.Process](t, strings.SplitAfter(first+"\n", "\n")[0]); !r.TTY || r.Size != [2]uint16{33, 99} {
+		t.Errorf("terminal %v of %v", r.TTY, r.Size)
+	}
+	master.Write([]byte("typed\r"))
+	p.sees("typed\r\ntyped\r\n")
+	master.Write([]byte{4})
+	if code := p.status(); code != 6 {
+		t.Errorf("status %d", code)
+	}
+	if after := settings(t, slave); after.Lflag&unix.ECHO == 0 {
+		t.Errorf("the terminal is not restored: %+v", after)
+	}
+	// Without, there is none, with a terminal around it or --tty.
+	process.Terminal, process.Args = false, []string{"probe", "report"}
+	writeJSON(t, file, process)
+	r := peapod(t, "exec", "--tty", "--process", file, id)
+	if decode[report.Process](t, r.ok()).TTY {
+		t.Error("it has a terminal")
+	}
+}

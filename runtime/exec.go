@@ -149,6 +149,11 @@ func (c *Container) exec(ctx context.Context, o *ExecOptions) (proc *Process, er
 	}
 	defer done()
 	sp, err := where.start(prog, c.process.PID, attr, id.affinity.initial)
+	if rootless() && !where.exact && errors.Is(err, unix.EACCES) {
+		c.runtime.log().Warn("what is executed is not in the container's cgroup, which a user cannot enter from where nothing is delegated", "id", c.ID(), "cause", err)
+		attr.Sys.UseCgroupFD = false
+		sp, err = (&place{}).start(prog, c.process.PID, attr, id.affinity.initial)
+	}
 	if err != nil {
 		return nil, err
 	}

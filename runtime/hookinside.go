@@ -69,10 +69,14 @@ func (h *setupHooks) beforePivot(p *program.Program, root string) {
 
 // startContainer appends the hooks of that kind. They have the process's
 // standard output and error, its user and its limits, and what filter puts on
-// them.
-func (h *setupHooks) startContainer(p *program.Program, state program.Value, filter func()) {
+// them; its environment env too where they say nothing of one, as with runc.
+func (h *setupHooks) startContainer(p *program.Program, state program.Value, env []string, filter func()) {
 	for i := range h.StartContainer {
-		runInside(p, hookStartContainer, uint64(len(h.CreateContainer)+i), &h.StartContainer[i], state, filter)
+		hook := h.StartContainer[i]
+		if len(hook.Env) == 0 {
+			hook.Env = env
+		}
+		runInside(p, hookStartContainer, uint64(len(h.CreateContainer)+i), &hook, state, filter)
 	}
 }
 

@@ -3,8 +3,10 @@ package runtime
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/peapod/peapod/cgroups"
@@ -26,12 +28,12 @@ func (c *Container) noGroup() error {
 }
 
 // findGroup decides on the container's cgroup: "" where it has none, which is
-// so for ordinary users, and for root where the hierarchies cannot be written,
-// as inside of most containers. Limits are refused there.
+// so for ordinary users to whom none is delegated, and for root where the
+// hierarchies cannot be written, as inside of most containers. Limits are refused
+// there.
 func (c *plan) findGroup(root, id string) error {
 	if rootless() {
-		return needsNoGroup(c.spec.Linux.Resources, fmt.Errorf("linux.resources: %w: limits need a cgroup, and none is delegated to this user: "+
-			"leave them out, or run it with sudo", unix.EPERM))
+		return c.findDelegated(root, id)
 	}
 	c.group = cgroupPath(c.spec, root, id)
 	if !c.real || cgroups.IsScope(c.group) {
@@ -47,6 +49,36 @@ func (c *plan) findGroup(root, id string) error {
 	}
 	c.group, c.noGroup = "", cause
 	return err
+}
+
+// findDelegated is findGroup for ordinary users. A path that is not theirs is a
+// wish: engines give one always.
+func (c *plan) findDelegated(root, id string) error {
+	if !c.real {
+		return nil
+	}
+	above, cause := cgroups.Delegated()
+	wish := c.spec.Linux.CgroupsPath
+	switch {
+	case cause == nil && wish == "":
+		c.group = above + "/" + strings.ReplaceAll(strings.Trim(cgroupPath(c.spec, root, id), "/"), "/", "-")
+	case cause == nil && cgroups.Below(wish, above):
+		c.group = filepath.Join("/", wish)
+	case cause == nil:
+		cause = fmt.Errorf("linux.cgroupsPath %q: not below %s/", wish, above)
+	}
+	r := c.spec.Linux.Resources
+	if c.group != "" {
+		if r != nil { // rules for devices need privilege, and in a user namespace nobody can make any
+			rest, linux := *r, *c.spec.Linux // the caller's stay as they are
+			rest.Devices = nil
+			linux.Resources = &rest
+			c.spec.Linux = &linux
+		}
+		return nil
+	}
+	return needsNoGroup(r, fmt.Errorf("linux.resources: %w: limits need a cgroup, and none is delegated to this user (%v): "+
+		"leave them out, run it in one (systemd-run --user --scope -p Delegate=yes), or run it with sudo", unix.EPERM, cause))
 }
 
 // ownPids: the processes can be told from the host's without a cgroup.

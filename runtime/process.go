@@ -202,7 +202,7 @@ func (id *identity) steps(p *program.Program, o processOptions) {
 	}
 	undumpable(p) // the change of credentials may have reset it
 	if o.hooks != nil {
-		o.hooks.startContainer(p, program.Int(p.Own().Address()+1), func() { id.loadForHook(p) })
+		o.hooks.startContainer(p, program.Int(p.Own().Address()+1), unique(id.Env), func() { id.loadForHook(p) })
 	}
 	p.Executing()
 	id.load(p, o.answers)
