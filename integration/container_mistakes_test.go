@@ -31,6 +31,8 @@ type mistaken struct {
 	spec *specs.Spec
 	id   string
 	raw  string // of config.json, in place of spec
+	// options are further ones of run.
+	options []string
 	// then is done with a container that runs, in place of run.
 	then []string
 }
@@ -136,6 +138,13 @@ var mistakes = []mistake{
 	{"A number for a text in config.json", func(m *mistaken) {
 		m.raw = "{\n  \"ociVersion\": \"1.2.0\",\n  \"process\": {\"args\": \"probe\"}\n}\n"
 	}},
+	{"A misspelt field in config.json", func(m *mistaken) {
+		m.raw = "{\n  \"ociVersion\": \"1.2.0\",\n  \"root\": {\"path\": \"rootfs\"},\n  \"process\": {\"cwd\": \"/\", \"arg\": [\"probe\"]}\n}\n"
+	}},
+	{"A pid file in a directory that is not there", func(m *mistaken) { m.options = []string{"--pid-file", "/run/none/box.pid"} }},
+	{"A bundle that is a file", func(m *mistaken) { m.options = []string{"--bundle", m.dir + "/config.json"} }},
+	{"A bundle that is not there", func(m *mistaken) { m.options = []string{"--bundle", m.dir + "x"} }},
+	{"A bundle without a config.json", func(m *mistaken) { m.options = []string{"--bundle", m.root} }},
 	{"A terminal, and none to connect it to", func(m *mistaken) { m.spec.Process.Terminal = true }},
 	{"An id with a slash", func(m *mistaken) { m.id = "shop/web" }},
 	{"A container that exists", func(m *mistaken) { m.then = []string{"run", "--bundle", m.dir, m.id} }},
@@ -206,7 +215,7 @@ func (m *mistake) commit(t *testing.T, runtime string) string {
 	} else if err := os.WriteFile(filepath.Join(c.dir, "config.json"), []byte(c.raw), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"run", "--bundle", c.dir, c.id}
+	args := append(append([]string{"run", "--bundle", c.dir}, c.options...), c.id)
 	if c.then != nil {
 		if out, err := call("run", "--detach", "--bundle", c.dir, c.id); err != nil {
 			t.Fatalf("%s: %v\n%s", m.title, err, out)

@@ -13,7 +13,12 @@ import (
 // LoadSpec reads the configuration of the bundle dir (runtime-spec, "Bundle").
 // Errors name file, line, column and field. Fields that the specification does
 // not know are ignored, as it demands ("Extensibility").
-func LoadSpec(dir string) (*specs.Spec, error) {
+func LoadSpec(dir string) (*specs.Spec, error) { return LoadSpecNoting(dir, nil) }
+
+// LoadSpecNoting is LoadSpec, and calls note, unless it is nil, with what is probably
+// a mistake and no error: the specification has unknown fields ignored, but one that
+// is called as a known one but for a letter or two was hardly meant to be.
+func LoadSpecNoting(dir string, note func(error)) (*specs.Spec, error) {
 	path := filepath.Join(dir, "config.json")
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -23,7 +28,11 @@ func LoadSpec(dir string) (*specs.Spec, error) {
 		return nil, err
 	}
 	spec := &specs.Spec{}
-	if err := strict.DecodeExtensible(path, data, spec); err != nil {
+	var misspelt func(*strict.Error)
+	if note != nil {
+		misspelt = func(e *strict.Error) { note(e) }
+	}
+	if err := strict.DecodeNoting(path, data, spec, misspelt); err != nil {
 		return nil, err
 	}
 	return spec, nil

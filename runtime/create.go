@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"time"
 
@@ -297,25 +296,6 @@ func (c *Container) started(p *plan, pid int) error {
 		return err
 	}
 	return writePidFile(p.options.PidFile, pid)
-}
-
-func writePidFile(path string, pid int) error {
-	if path == "" {
-		return nil
-	}
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return err
-	}
-	return replace(path, []byte(strconv.Itoa(pid)))
-}
-
-// removePidFile removes the pid file of a process that came to nothing, unless
-// it is another's.
-func removePidFile(path string, pid int) {
-	if data, err := os.ReadFile(path); err == nil && string(data) == strconv.Itoa(pid) {
-		os.Remove(path)
-	}
 }
 
 // absolute makes path absolute below dir, as the specification has it.

@@ -63,7 +63,7 @@ func (p *peapod) createOptions(c *cli.Context) (*runtime.CreateOptions, error) {
 	if err := checkID(c.Args().First()); err != nil {
 		return nil, err
 	}
-	spec, err := runtime.LoadSpec(c.String("bundle"))
+	spec, err := p.loadBundle(c.String("bundle"))
 	if err != nil {
 		return nil, err
 	}

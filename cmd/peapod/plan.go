@@ -30,7 +30,7 @@ Example: peapod plan ./web`,
 			if c.NArg() == 1 {
 				bundle = c.Args().First()
 			}
-			spec, err := runtime.LoadSpec(bundle)
+			spec, err := p.loadBundle(bundle)
 			if err != nil {
 				return err
 			}

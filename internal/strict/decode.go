@@ -60,9 +60,11 @@ func (d *Document) Decode(into any) error {
 type decoder struct {
 	d       *Document
 	lenient bool // see DecodeExtensible
-	errs    Errors
-	path    []step
-	types   []structType
+	// misspelt gets unknown fields of a lenient one, or is nil.
+	misspelt func(*Error)
+	errs     Errors
+	path     []step
+	types    []structType
 }
 
 // step leads from a value to one in it. The path is put into words only where
@@ -275,7 +277,24 @@ func (d *decoder) object(n *Node, v reflect.Value) {
 			d.inner(step{kind: Object, key: m.Key}, m.Value, v.FieldByIndex(f.index))
 		} else if !d.lenient {
 			d.unknown(m, v, fields)
+		} else if d.misspelt != nil {
+			d.note(m, n, fields)
 		}
+	}
+}
+
+// note tells of a field that is probably misspelt: the one that it is taken for is
+// not there.
+func (d *decoder) note(m *Member, n *Node, fields []field) {
+	var names []string
+	for _, f := range fields {
+		if n.Member(f.name) == nil {
+			names = append(names, f.name)
+		}
+	}
+	if near := nearest.Name(m.Key, names); near != "" {
+		d.misspelt(&Error{File: d.d.File, Line: m.Line, Column: m.Column, Field: join(d.field(), shorten(m.Key)),
+			Err: fmt.Errorf("unknown field, which is ignored; did you mean %s?", near)})
 	}
 }
 

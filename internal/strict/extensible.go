@@ -28,6 +28,13 @@ const (
 // millisecond on the types of the OCI specification, used or not; and for its
 // errors, which name the place of more than broken syntax.
 func DecodeExtensible(file string, data []byte, into any) error {
+	return DecodeNoting(file, data, into, nil)
+}
+
+// DecodeNoting is DecodeExtensible, and calls misspelt, unless it is nil, with each
+// field that is unknown and nearly has the name of a known one. It is an error that
+// says so, with file, line and column.
+func DecodeNoting(file string, data []byte, into any, misspelt func(*Error)) error {
 	if len(data) > maxSizeExtensible {
 		return &Errors{List: []*Error{{File: file, Err: fmt.Errorf("the file has more than %d bytes", maxSizeExtensible)}}}
 	}
@@ -39,7 +46,7 @@ func DecodeExtensible(file string, data []byte, into any) error {
 	if err := errs.Err(); err != nil {
 		return err
 	}
-	dec := decoder{d: &Document{File: file, Root: root}, lenient: true}
+	dec := decoder{d: &Document{File: file, Root: root}, lenient: true, misspelt: misspelt}
 	dec.value(root, reflect.ValueOf(into).Elem())
 	return dec.errs.Err()
 }
