@@ -231,7 +231,7 @@ func TestPluginCrash(t *testing.T) {
 func TestPluginMissing(t *testing.T) {
 	o, dir := fakeNetwork(t)
 	o.Network.Name = "other"
-	if _, err := Attach(t.Context(), o); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "there are fake") {
+	if _, err := Attach(t.Context(), o); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "there is fake") {
 		t.Errorf("a network that nobody configured: %v", err)
 	}
 	o.Network.Name = "fake"

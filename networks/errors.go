@@ -64,3 +64,14 @@ func lacking(err error, feature string) error {
 	}
 	return err
 }
+
+// worded is a cause in words that need no more: what is behind it is found by
+// errors.Is, and not told.
+type worded struct {
+	text  string
+	cause error
+}
+
+func (w *worded) Error() string { return w.text }
+
+func (w *worded) Unwrap() error { return w.cause }

@@ -38,5 +38,5 @@ func ExampleParse() {
 	// Output:
 	// bridge <nil>
 	// bridge:shop0,subnet=10.9.0.0/24 <nil>
-	// none read network "bridge,mtu=7": invalid: mtu 7: want 1280 to 65535
+	// none read network "bridge,mtu=7": mtu 7: want 1280 to 65535
 }

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/peapod/peapod/internal/nearest"
 )
 
 // pluginList is a CNI network: plugins that are called one after the other,
@@ -93,11 +95,16 @@ func findPluginList(dir, name string) (*pluginList, error) {
 			found = append(found, l.Name)
 		}
 	}
-	err = fmt.Errorf("no file there has this name; the directory has no networks: %w", fs.ErrNotExist)
-	if len(found) > 0 {
-		err = fmt.Errorf("no file there has this name; there are %s: %w", strings.Join(found, ", "), fs.ErrNotExist)
+	text := "no file of " + dir + " has a network of this name"
+	switch near := nearest.Name(name, found); {
+	case near != "":
+		text += "; did you mean " + near + "?"
+	case len(found) == 0:
+		text += "; there is none"
+	default:
+		text += "; there is " + strings.Join(found, ", ")
 	}
-	return nil, fail("find in "+dir, "CNI network "+name, err)
+	return nil, &worded{text, fs.ErrNotExist}
 }
 
 // pluginCall is what the plugins of a network are called with.
@@ -159,7 +166,7 @@ func (c *pluginCall) call(ctx context.Context, command string, p map[string]json
 	cmd.Env = append(os.Environ(), "CNI_COMMAND="+command, "CNI_CONTAINERID="+c.id, "CNI_NETNS="+c.netns,
 		"CNI_IFNAME="+inside, "CNI_ARGS=IgnoreUnknown=1", "CNI_PATH="+strings.Join(c.dirs, ":"))
 	if err := cmd.Run(); err != nil {
-		return nil, fail("let do "+command, "CNI plugin "+path, explainPlugin(err, out.Bytes(), complaint.Bytes()))
+		return nil, fail("call", "CNI plugin "+path+" to "+pluginVerbs[command], explainPlugin(err, out.Bytes(), complaint.Bytes()))
 	}
 	return bytes.TrimSpace(out.Bytes()), nil
 }
@@ -171,8 +178,8 @@ func (c *pluginCall) find(name string) (string, error) {
 			return path, nil
 		}
 	}
-	return "", fail("find in "+strings.Join(c.dirs, ":"), "CNI plugin "+name,
-		fmt.Errorf("%w (Debian has the usual ones in the package containernetworking-plugins)", fs.ErrNotExist))
+	return "", &worded{fmt.Sprintf("its CNI plugin %s is not installed: %s have none of this name (Debian has the usual ones in the package containernetworking-plugins)",
+		name, strings.Join(c.dirs, ", ")), fs.ErrNotExist}
 }
 
 // findAll fails when one of the network's plugins is not there.
@@ -199,6 +206,9 @@ func (c *pluginCall) input(p map[string]json.RawMessage, previous json.RawMessag
 	return json.Marshal(all)
 }
 
+// pluginVerbs are what a plugin is called for.
+var pluginVerbs = map[string]string{"ADD": "set it up", "DEL": "take it down", "CHECK": "check it"}
+
 // explainPlugin finds the plugin's own words about its failure.
 func explainPlugin(err error, out, complaint []byte) error {
 	var told struct {
@@ -212,5 +222,5 @@ func explainPlugin(err error, out, complaint []byte) error {
 	if text == "" {
 		return err
 	}
-	return fmt.Errorf("%s (%w)", text, err)
+	return &worded{text, err} // that it had an exit status adds nothing
 }

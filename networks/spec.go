@@ -1,11 +1,14 @@
 package networks
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/peapod/peapod/internal/nearest"
 )
 
 // Mode is a way of giving a namespace its network.
@@ -65,7 +68,7 @@ func Parse(text string) (Spec, error) {
 		err = s.check()
 	}
 	if err != nil {
-		return Spec{}, &Error{Op: "read", Target: fmt.Sprintf("network %q", text), Err: fmt.Errorf("%w: %w", ErrInvalid, err)}
+		return Spec{}, &Error{Op: "read", Target: fmt.Sprintf("network %q", text), Err: &worded{err.Error(), errors.Join(ErrInvalid, err)}}
 	}
 	return s, nil
 }
@@ -85,7 +88,11 @@ func (s *Spec) parse(named bool) error {
 		}
 	case CNI:
 	default:
-		return fmt.Errorf("want none, host, bridge, auto, pasta, slirp4netns or cni:NAME")
+		const all = "want none, host, bridge, auto, pasta, slirp4netns or cni:NAME"
+		if near := nearest.Name(string(s.Mode), []string{"none", "host", "bridge", "auto", "pasta", "slirp4netns", "cni"}); near != "" {
+			return fmt.Errorf("did you mean %s? (%s)", near, all)
+		}
+		return errors.New(all)
 	}
 	return nil
 }
@@ -120,6 +127,9 @@ func (s *Spec) details(text string) error {
 func (s *Spec) check() error {
 	switch s.Mode {
 	case CNI:
+		if s.Name == "" {
+			return errors.New("a CNI network has a name: want cni:NAME")
+		}
 		if !plainName(s.Name, 255) {
 			return fmt.Errorf("name %q of a CNI network: want cni:NAME, of letters, digits, dots, dashes and underscores", s.Name)
 		}

@@ -206,13 +206,21 @@ func (t *tail) String() string {
 // attachUserAuto is Auto for an ordinary user: what is installed, or nothing.
 func attachUserAuto(ctx context.Context, o Options) *Attachment {
 	var errs []error
+	installed := 0
 	for _, mode := range []Mode{Pasta, Slirp} {
+		if _, err := exec.LookPath(string(mode)); err != nil {
+			continue
+		}
+		installed++
 		o.Network = Spec{Mode: mode}
 		a, err := attachUserMode(ctx, &o)
 		if err == nil {
 			return a
 		}
 		errs = append(errs, err)
+	}
+	if installed == 0 {
+		errs = append(errs, &worded{"neither pasta (package passt) nor slirp4netns is installed", errors.Join(ErrUnsupported, exec.ErrNotFound)})
 	}
 	return &Attachment{Network: Spec{Mode: None}, Lacking: errors.Join(errs...)}
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/peapod/peapod/internal/nearest"
 	"github.com/peapod/peapod/internal/strict"
 )
 
@@ -20,11 +19,6 @@ type Manifest struct {
 	Endpoints   []*Endpoints
 
 	EndpointSlices []*EndpointSlice
-}
-
-// kinds are those that a manifest may have.
-var kinds = [...]struct{ apiVersion, kind string }{
-	{"v1", "Pod"}, {"apps/v1", "Deployment"}, {"v1", "Service"}, {"v1", "Endpoints"}, {"discovery.k8s.io/v1", "EndpointSlice"}, {"v1", "List"},
 }
 
 // LoadManifest reads the objects in the file path; see ParseManifest. Relative
@@ -78,6 +72,8 @@ type manifestReader struct {
 	dir  string
 	errs []*Error
 	more bool
+	// toldKinds is set once an error has told which kinds there are.
+	toldKinds bool
 }
 
 func (r *manifestReader) fail(err error) {
@@ -93,7 +89,7 @@ func (r *manifestReader) fail(err error) {
 
 // read takes one document, or each item of a List.
 func (r *manifestReader) read(d *strict.Document) {
-	kind, err := manifestKind(d)
+	kind, err := r.kind(d)
 	if err != nil {
 		r.fail(err)
 		return
@@ -170,9 +166,8 @@ func (r *manifestReader) list(d *strict.Document) {
 	}
 }
 
-// manifestKind looks at apiVersion and kind, without which no other field makes
-// sense.
-func manifestKind(d *strict.Document) (string, error) {
+// kind looks at apiVersion and kind, without which no other field makes sense.
+func (r *manifestReader) kind(d *strict.Document) (string, error) {
 	errs := &Errors{}
 	if d.Root.Kind != strict.Object {
 		errs.Add(d.Errorf("", "found %s, expected an object with apiVersion and kind", d.Root.Kind))
@@ -189,51 +184,18 @@ func manifestKind(d *strict.Document) (string, error) {
 		}
 		return ""
 	}
-	version, kind := text("apiVersion", `"v1", or "apps/v1" for a Deployment`), text("kind", knownKinds())
+	version, kind := text("apiVersion", `"v1", or "apps/v1" for a Deployment`), text("kind", strings.Replace(knownKinds(), " and ", " or ", 1))
 	if len(errs.List) > 0 {
 		return "", errs.Err()
 	}
 	i := slices.IndexFunc(kinds[:], func(k struct{ apiVersion, kind string }) bool { return k.kind == kind })
 	switch {
 	case i < 0:
-		errs.Add(d.Errorf("kind", "%s", unknownKind(kind)))
+		errs.Add(d.Errorf("kind", "%s", r.unknownKinds(kind)))
 	case kinds[i].apiVersion != version:
 		errs.Add(d.Errorf("apiVersion", "found %q, expected %q for the kind %s", version, kinds[i].apiVersion, kind))
 	}
 	return kind, errs.Err()
-}
-
-func knownKinds() string {
-	var names []string
-	for _, k := range kinds {
-		names = append(names, k.kind)
-	}
-	return strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1]
-}
-
-// unknownKind says what to do instead, where that is known.
-func unknownKind(kind string) string {
-	var names []string
-	for _, k := range kinds {
-		names = append(names, k.kind)
-	}
-	remedy := "peapod runs " + knownKinds()
-	if near := nearest.Name(kind, names); near != "" {
-		remedy = "did you mean " + near + "?"
-	}
-	switch kind {
-	case "ConfigMap", "Secret":
-		remedy = "not supported yet; put the files into a directory and use a hostPath volume"
-	case "ReplicaSet", "ReplicationController", "DaemonSet", "StatefulSet":
-		remedy = "not supported; use a Deployment"
-	case "Job", "CronJob":
-		remedy = "not supported yet; use a Pod with restartPolicy: OnFailure"
-	case "Namespace":
-		remedy = "not supported: a namespace separates nothing on one machine; leave it out"
-	case "Ingress":
-		remedy = "not supported: peapod forwards connections, not requests; use a Service with the annotation " + annotationHostPort
-	}
-	return "found " + quoted(kind) + ": " + remedy
 }
 
 // SetDefaults fills in each object's defaults.

@@ -145,9 +145,9 @@ func TestManifestErrors(t *testing.T) {
 		{manifest(`{"apiVersion": "v1"}`, `{"kind": 5}`), "1 kind: missing; write Pod, Deployment, Service, Endpoints, EndpointSlice or List\n" +
 			"2 apiVersion: missing; write \"v1\", or \"apps/v1\" for a Deployment\n2 kind: found a number, expected a string; write Pod, Deployment, Service, Endpoints, EndpointSlice or List"},
 		{manifest(`{"apiVersion": "v1", "kind": "Deployment"}`), `1 apiVersion: found "v1", expected "apps/v1" for the kind Deployment`},
-		{manifest(`{"apiVersion": "v1", "kind": "Servce"}`), `1 kind: found "Servce": did you mean Service?`},
-		{manifest(`{"apiVersion": "v1", "kind": "Secret"}`), `1 kind: found "Secret": not supported yet; put the files into a directory and use a hostPath volume`},
-		{manifest(`{"apiVersion": "v1", "kind": "Node"}`), `1 kind: found "Node": peapod runs Pod, Deployment, Service, Endpoints, EndpointSlice or List`},
+		{manifest(`{"apiVersion": "v1", "kind": "Servce"}`), `1 kind: found "Servce"; did you mean Service?`},
+		{manifest(`{"apiVersion": "v1", "kind": "Secret"}`), `1 kind: found "Secret", which peapod does not run: put files into a directory and use a hostPath volume, and variables into env (or peapod pod run --env) (what it runs: Pod, Deployment, Service, Endpoints, EndpointSlice and List)`},
+		{manifest(`{"apiVersion": "v1", "kind": "Node"}`), `1 kind: found "Node", which peapod does not know: it runs Pod, Deployment, Service, Endpoints, EndpointSlice and List`},
 		{manifest(`{"apiVersion": "v1", "kind": "List", "itms": [], "items": {}}`), "1 itms: unknown field; did you mean items?\n1 items: found an object, expected a list of objects"},
 		{manifest(`{"apiVersion": "v1", "kind": "List", "metadata": {"selfLink": "x"}, "items": [` + aPod + `]}`), `1 metadata.selfLink: not supported: Kubernetes' API server sets it; leave it out`},
 
