@@ -120,6 +120,9 @@ func (s *Supervisor) findLoopback() {
 func (s *Supervisor) noteAddresses() {
 	a := s.pod.addresses
 	s.status.Network, s.status.HostIP = s.attached.Network.String(), a.host.String()
+	if s.attached.Lacking != nil {
+		s.status.NetworkMessage = s.attached.Lacking.Error()
+	}
 	for _, ip := range a.pod {
 		s.status.PodIPs = append(s.status.PodIPs, PodIP{ip.String()})
 	}

@@ -40,7 +40,9 @@ func (s *Store) Apply(ctx context.Context, a *Application) ([]Applied, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.askGroup(ctx, id, &groupRequest{Apply: &applyRequest{File: a.File, Dir: dir, Data: a.Data, Prune: a.Prune}, Timeout: a.Timeout.Seconds()}, a.Progress)
+	r := a.request()
+	r.Apply = &applyRequest{File: a.File, Dir: dir, Data: a.Data, Prune: a.Prune}
+	return s.askGroup(ctx, id, r, a.Progress)
 }
 
 // ownerOf finds the group that runs what a manifest describes, or a part of it.
@@ -126,6 +128,8 @@ func (s *Store) Scale(ctx context.Context, deployment string, replicas int, w Wa
 	if err != nil {
 		return err
 	}
-	_, err = s.askGroup(ctx, id, &groupRequest{Scale: map[string]int{deployment: replicas}, Timeout: w.Timeout.Seconds()}, w.Progress)
+	r := w.request()
+	r.Scale = map[string]int{deployment: replicas}
+	_, err = s.askGroup(ctx, id, r, w.Progress)
 	return err
 }

@@ -18,6 +18,9 @@ type Waiting struct {
 	// Timeout bounds it. 0: only the deadlines of the Deployments do, and ten
 	// minutes for each pod.
 	Timeout time.Duration
+	// Grace is how long the containers of pods that are stopped for it have to end;
+	// nil is what their specs say.
+	Grace *time.Duration
 	// Progress gets what has been done so far, if it is not nil.
 	Progress func(string)
 }
@@ -36,7 +39,7 @@ func (s *Store) Restart(ctx context.Context, names []string, w Waiting) error {
 			return err
 		}
 		if requests[id] == nil {
-			requests[id] = &groupRequest{Timeout: w.Timeout.Seconds()}
+			requests[id] = w.request()
 		}
 		if r := requests[id]; !slices.Contains(r.Restart, plain) {
 			r.Restart = append(r.Restart, plain)
@@ -54,6 +57,16 @@ func (s *Store) Restart(ctx context.Context, names []string, w Waiting) error {
 		})
 	}
 	return sideBySide(len(list), list)
+}
+
+// request is one without anything to do.
+func (w *Waiting) request() *groupRequest {
+	r := &groupRequest{Timeout: w.Timeout.Seconds()}
+	if w.Grace != nil {
+		seconds := w.Grace.Seconds()
+		r.GracePeriodSeconds = &seconds
+	}
+	return r
 }
 
 // SplitTarget takes a name as kubectl does: web, pod/web, deployment/web,
@@ -134,6 +147,15 @@ func (s *Store) DeploymentPods(name string) (list []*Record, err error) {
 		return nil, fmt.Errorf("deployment %s: %w has pods here (peapod pod ps lists pods)", name, ErrNoDeployment)
 	}
 	return list, nil
+}
+
+// DeploymentOf is the name of the Deployment that a pod is of; "" where it is of none.
+func (s *Store) DeploymentOf(pod string) string {
+	p, err := s.place(pod)
+	if err != nil {
+		return ""
+	}
+	return p.groupMark().Deployment
 }
 
 // free tells whether nobody has registered a pod of this name.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 )
 
 // handed is a pod's place between two supervisors of the same process: it stays
@@ -40,8 +41,8 @@ func removeIfThere(path string) error {
 
 // yield stops the pod, waits for its end, and returns its place; nil where
 // nothing was left to be handed over. Who has asked to stop it comes first: the
-// error is then errStopped.
-func (s *Supervisor) yield() (*handed, error) {
+// error is then errStopped. grace is as Stop has it.
+func (s *Supervisor) yield(grace time.Duration) (*handed, error) {
 	s.mu.Lock()
 	ended := s.ending
 	s.giving = !ended
@@ -50,7 +51,7 @@ func (s *Supervisor) yield() (*handed, error) {
 		<-s.done
 		return s.store.reclaim(s.place, s.options.group)
 	}
-	s.Stop(-1)
+	s.Stop(grace)
 	<-s.done
 	if _, err := os.Stat(s.place.stopFile()); err == nil {
 		s.giveUp()

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,7 +25,15 @@ type LogOptions struct {
 	Tail int
 	// Follow goes on with what is written later, until the pod has ended.
 	Follow bool
+	// Since leaves out what was written before.
+	Since time.Time
+	// Previous is about the run of each container before its last restart. It cannot
+	// be followed.
+	Previous bool
 }
+
+// ErrNoPrevious tells that no container has been started again.
+var ErrNoPrevious = errors.New("there is no log of an earlier run")
 
 // Logs calls f with each line of the pod's containers, one at a time.
 func (s *Store) Logs(ctx context.Context, name string, o LogOptions, f func(Line)) error {
@@ -44,10 +53,19 @@ func (s *Store) Logs(ctx context.Context, name string, o LogOptions, f func(Line
 		}
 		list = []ContainerStatus{*c}
 	}
+	if o.Previous && o.Follow {
+		return errors.New("the log of an earlier run does not grow: leave one of previous and follow out")
+	}
+	if o.Previous && !slices.ContainsFunc(list, ranBefore) {
+		return fmt.Errorf("pod %s: %w: %s not been started again", name, ErrNoPrevious, hasNot(list))
+	}
 	readers := make([]*logReader, len(list))
 	for i, c := range list {
-		readers[i] = &logReader{container: c.Name, path: p.containerLog(c.Name)}
+		readers[i] = &logReader{container: c.Name, path: p.containerLog(c.Name), from: o.Since}
 		defer readers[i].close()
+		if o.Previous && !readers[i].limit(&c, o.Since) {
+			continue
+		}
 		if err := readers[i].begin(o.Tail, f); err != nil {
 			return err
 		}
@@ -86,13 +104,39 @@ func follow(ctx context.Context, p place, readers []*logReader, f func(Line)) er
 	}
 }
 
+// ranBefore tells whether a container has run, ended, and been started again.
+func ranBefore(c ContainerStatus) bool {
+	return c.LastState.Terminated != nil && !c.LastState.Terminated.StartedAt.IsZero()
+}
+
+func hasNot(list []ContainerStatus) string {
+	if len(list) == 1 {
+		return "container " + list[0].Name + " has"
+	}
+	return "its containers have"
+}
+
+// limit leaves out what is not of the run before the last, and tells whether there
+// was one.
+func (l *logReader) limit(c *ContainerStatus, since time.Time) bool {
+	if !ranBefore(*c) {
+		return false
+	}
+	l.from, l.to = c.LastState.Terminated.StartedAt, c.LastState.Terminated.FinishedAt
+	if since.After(l.from) {
+		l.from = since
+	}
+	return true
+}
+
 // logReader reads one container's log.
 type logReader struct {
 	container string
 	path      string
 	file      *os.File
 	lines     *bufio.Reader
-	rest      []byte // of a line whose end was not there yet
+	rest      []byte    // of a line whose end was not there yet
+	from, to  time.Time // of the lines that are wanted; zero is any
 }
 
 func (l *logReader) close() {
@@ -166,7 +210,7 @@ func (l *logReader) beginOld(keep func(Line)) (err error) {
 	if l.file != nil && sameFile(l.file, old) {
 		return nil
 	}
-	r := &logReader{container: l.container, path: old.Name(), lines: bufio.NewReader(old)}
+	r := &logReader{container: l.container, path: old.Name(), from: l.from, to: l.to, lines: bufio.NewReader(old)}
 	return r.read(keep)
 }
 
@@ -227,12 +271,16 @@ func (l *logReader) read(f func(Line)) error {
 		case err != nil:
 			return fmt.Errorf("read %s: %w", l.path, err)
 		}
-		if line, ok := parseLogLine(bytes.TrimSuffix(l.rest, []byte{'\n'})); ok {
+		if line, ok := parseLogLine(bytes.TrimSuffix(l.rest, []byte{'\n'})); ok && l.wants(line.Time) {
 			line.Container = l.container
 			f(line)
 		}
 		l.rest = l.rest[:0]
 	}
+}
+
+func (l *logReader) wants(t time.Time) bool {
+	return !t.Before(l.from) && (l.to.IsZero() || !t.After(l.to))
 }
 
 // parseLogLine reads a line in the format of the container runtime interface.

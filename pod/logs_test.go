@@ -52,6 +52,51 @@ func TestLogs(t *testing.T) {
 	}
 }
 
+// What was written since a moment, and by the run before the last.
+func TestLogsOfRuns(t *testing.T) {
+	s := newStage(t)
+	quickly(t)
+	p := shared(s.pod(box("a", "count /shared/n; echo run; until /shared/go; flaky /shared/m 2; echo last"), box("b", "echo once")))
+	p.Spec.RestartPolicy = RestartOnFailure
+	sup, _ := s.start(p, func(o *Options) { o.Keep = true })
+	name := p.Metadata.Name
+	if err := s.store.Logs(t.Context(), name, LogOptions{Tail: -1, Previous: true}, nil); !errors.Is(err, ErrNoPrevious) || !strings.Contains(err.Error(), "its containers have not") {
+		t.Errorf("before the first end: %v", err)
+	}
+	testkit.Eventually(t, "the first run has written", func() bool { return len(s.logsOf(name, LogOptions{Container: "a", Tail: -1})) > 0 })
+	if err := os.WriteFile(filepath.Join(sup.volumes["shared"], "go"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	sup.Wait()
+	all := s.logsOf(name, LogOptions{Container: "a", Tail: -1})
+	if len(all) < 3 || all[len(all)-1] != "a: last" {
+		t.Fatalf("all: %q", all)
+	}
+	first := s.logsOf(name, LogOptions{Tail: -1, Previous: true})
+	if len(first) == 0 || len(first) >= len(all) || !slices.Equal(first, all[:len(first)]) {
+		t.Errorf("previous: %q of %q", first, all)
+	}
+	if err := s.store.Logs(t.Context(), name, LogOptions{Container: "b", Previous: true}, nil); !errors.Is(err, ErrNoPrevious) || !strings.Contains(err.Error(), "container b has not") {
+		t.Errorf("of a container that ran once: %v", err)
+	}
+	if err := s.store.Logs(t.Context(), name, LogOptions{Previous: true, Follow: true}, nil); err == nil || errors.Is(err, ErrNoPrevious) {
+		t.Errorf("previous and follow: %v", err)
+	}
+	again := sup.Status().ContainerStatuses[0].State.Terminated.StartedAt
+	if got := s.logsOf(name, LogOptions{Container: "a", Tail: -1, Since: again}); !slices.Equal(got, all[len(first):]) {
+		t.Errorf("since the second start: %q of %q", got, all)
+	}
+	if got := s.logsOf(name, LogOptions{Container: "a", Tail: 1, Since: again}); !slices.Equal(got, []string{"a: last"}) {
+		t.Errorf("the last since the second start: %q", got)
+	}
+	if got := s.logsOf(name, LogOptions{Tail: -1, Since: time.Now().Add(time.Hour)}); len(got) > 0 {
+		t.Errorf("since what is to come: %q", got)
+	}
+	if err := s.store.Remove(t.Context(), name, false); err != nil {
+		t.Error(err)
+	}
+}
+
 // Following gives each line once, in order, over rotations and restarts, and
 // ends with the pod.
 func TestFollow(t *testing.T) {

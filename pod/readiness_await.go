@@ -16,12 +16,27 @@ func (t *task) awaitReady(m *member, while, deadline time.Duration) error {
 		ctx, cancel = context.WithTimeoutCause(ctx, deadline, fmt.Errorf("no progress for %v", deadline))
 		defer cancel()
 	}
+	slow := time.AfterFunc(quietReady, func() { t.tellUnready(m, ctx) })
+	defer slow.Stop()
 	why, err := m.supervisor.awaitReady(ctx, while)
 	if err != nil {
 		return t.notReady(m, why, err)
 	}
 	t.tell("pod %s is ready", m.name)
 	return nil
+}
+
+// quietReady is after how long somebody wonders what is being waited for.
+const quietReady = 2 * time.Second
+
+// tellUnready tells what is being waited for, and for how long at most.
+func (t *task) tellUnready(m *member, ctx context.Context) {
+	most := ""
+	if deadline, ok := ctx.Deadline(); ok {
+		most = fmt.Sprintf(" for up to %v", time.Until(deadline).Round(time.Second))
+	}
+	status := m.supervisor.Status()
+	t.tell("waiting%s for pod %s to be ready (%s)", most, m.name, status.whyNotReady())
 }
 
 func (t *task) notReady(m *member, why string, err error) error {

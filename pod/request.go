@@ -31,6 +31,16 @@ type groupRequest struct {
 	Scale map[string]int `json:"scale,omitempty"`
 	// Timeout bounds it, in seconds; 0 does not.
 	Timeout float64 `json:"timeout,omitempty"`
+	// GracePeriodSeconds is what pods that are stopped have; nil is their own.
+	GracePeriodSeconds *float64 `json:"gracePeriodSeconds,omitempty"`
+}
+
+// grace is negative where each pod has its own.
+func (r *groupRequest) grace() time.Duration {
+	if r.GracePeriodSeconds == nil {
+		return -1
+	}
+	return max(0, time.Duration(*r.GracePeriodSeconds*float64(time.Second)))
 }
 
 // groupAnswer is a line of the answer.

@@ -51,7 +51,10 @@ type PodStatus struct {
 	// pod where it has none.
 	HostIP string `json:"hostIP,omitempty"`
 	// Network is which network the pod has, see networks.Parse.
-	Network           string            `json:"network,omitempty"`
+	Network string `json:"network,omitempty"`
+	// NetworkMessage tells why the pod has none, where it was to have what can be
+	// had.
+	NetworkMessage    string            `json:"networkMessage,omitempty"`
 	Conditions        []PodCondition    `json:"conditions,omitempty"`
 	ContainerStatuses []ContainerStatus `json:"containerStatuses"`
 	// ExitCode is the first failing container's, 0 when none failed; it is
@@ -108,6 +111,8 @@ type ContainerState struct {
 type StateWaiting struct {
 	Reason  string `json:"reason"`
 	Message string `json:"message,omitempty"`
+	// Until is when it starts again, where that is known.
+	Until time.Time `json:"until,omitzero"`
 }
 
 // StateRunning says since when a container runs.

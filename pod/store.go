@@ -12,7 +12,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
+	"github.com/peapod/peapod/internal/nearest"
 	"github.com/peapod/peapod/runtime"
 )
 
@@ -198,7 +200,7 @@ func (s *Store) Get(name string) (*Record, error) {
 		return nil, err
 	}
 	if _, err := os.Stat(p.state); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("pod %s: %w (peapod pod ps lists them)", name, ErrNotExist)
+		return nil, fmt.Errorf("pod %s: %w%s", name, ErrNotExist, s.otherPods(name))
 	} else if err != nil {
 		return nil, fmt.Errorf("pod %s: %w", name, denied(err))
 	}
@@ -222,6 +224,22 @@ func (s *Store) Get(name string) (*Record, error) {
 		r.Status.Phase = PodPending // its supervisor has only begun
 	}
 	return r, nil
+}
+
+// otherPods says which pods there are, where somebody has named one that is not.
+func (s *Store) otherPods(name string) string {
+	entries, _ := os.ReadDir(filepath.Join(s.root(), "pods"))
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	switch near := nearest.Name(name, names); {
+	case near != "":
+		return "; did you mean " + near + "?"
+	case len(names) == 0:
+		return "; there is none at all"
+	}
+	return " (peapod pod ps lists them)"
 }
 
 // denied tells whose pods these are to somebody who may not see them.
@@ -307,8 +325,8 @@ func (s *Store) Container(name, container string) (*runtime.Container, error) {
 		return nil, err
 	}
 	c, err := s.runtime().Load(status.ContainerID)
-	if errors.Is(err, runtime.ErrNotExist) {
-		return nil, fmt.Errorf("container %s of pod %s: %w", status.Name, name, ErrNotRunning)
+	if errors.Is(err, runtime.ErrNotExist) || err == nil && c.Pid() == 0 {
+		return nil, r.notRunning(status, time.Now())
 	}
 	return c, err
 }

@@ -14,12 +14,26 @@ type task struct {
 	g    *Group
 	ctx  context.Context // ends when nothing more is to be begun
 	text func(string)
+	// grace is what pods that are stopped have to end, negative for their own.
+	grace time.Duration
 }
 
 func (t *task) tell(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	t.g.options.Store.log().Info("a change goes on", "what", text)
 	t.text(text)
+}
+
+// tellStop tells that a member is stopped, and how long that may take.
+func (t *task) tellStop(m *member) {
+	if m.ended() {
+		return
+	}
+	grace := t.grace
+	if grace < 0 {
+		grace = m.supervisor.GracePeriod()
+	}
+	t.tell("pod %s is being stopped, within %v", m.name, grace)
 }
 
 // errTimeout is the end of the time that a request had.
@@ -38,7 +52,7 @@ func (g *Group) perform(r *groupRequest, text func(string)) (applied []Applied, 
 		ctx, cancel = context.WithTimeoutCause(ctx, time.Duration(r.Timeout*float64(time.Second)), errTimeout)
 		defer cancel()
 	}
-	t := &task{g: g, ctx: ctx, text: text}
+	t := &task{g: g, ctx: ctx, text: text, grace: r.grace()}
 	if r.Apply != nil {
 		applied, err = t.apply(r.Apply)
 	}
@@ -91,9 +105,9 @@ func (t *task) restartPod(m *member) error {
 // replace stops a member's pod and runs another one in its place. Where that
 // cannot be started the earlier one runs again.
 func (t *task) replace(m *member, r *readied, p *Pod, keep bool) error {
-	t.tell("pod %s is being stopped", m.name)
 	old := m.supervisor
-	from, err := old.yield()
+	t.tellStop(m)
+	from, err := old.yield(t.grace)
 	if err != nil {
 		return err
 	}
@@ -142,9 +156,8 @@ func (t *task) add(m *member) error {
 
 // remove stops a member, of which nothing is to be left.
 func (t *task) remove(m *member) error {
-	t.tell("pod %s is being stopped", m.name)
-	s := m.supervisor
-	from, err := s.yield()
+	t.tellStop(m)
+	from, err := m.supervisor.yield(t.grace)
 	if err != nil && !errors.Is(err, errStopped) {
 		return err
 	}

@@ -310,6 +310,7 @@ func (w *worker) pause(last *StateTerminated) bool {
 			c.State = ContainerState{Waiting: &StateWaiting{
 				Reason:  "CrashLoopBackOff",
 				Message: fmt.Sprintf("starts again after %s; it ended with status %d", w.backOff, last.ExitCode),
+				Until:   time.Now().UTC().Add(w.backOff),
 			}}
 		})
 	}
