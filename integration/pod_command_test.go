@@ -61,7 +61,7 @@ func TestPodFailures(t *testing.T) {
 	}
 	peapod(t, "pod", "exec", testkit.Mark+"none", "probe").wants(1, testkit.Mark+"none")
 	peapod(t, "pod", "rm", "--force", testkit.Mark+"none").ok()
-	peapod(t, "pod", "ps", "-o", "xml").wants(1, "table, wide or json")
+	peapod(t, "pod", "ps", "-o", "xml").wants(1, "table, wide, json, yaml or name")
 }
 
 // freePort is one that nobody listens on right now.

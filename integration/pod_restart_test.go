@@ -66,11 +66,11 @@ func TestPodRestart(t *testing.T) {
 		t.Errorf("before %+v\nafter %+v", before.Status, after.Status)
 	}
 	testkit.Until(t, func() string {
-		log := peapod(t, "pod", "logs", name).ok()
-		if strings.Count(log, "ready") == 2 && strings.Contains(log, "xx") && strings.Contains(log, "yy") {
+		r := peapod(t, "pod", "logs", name)
+		if log := r.ok(); strings.Count(log, "ready") == 2 && strings.Contains(log, "xx") && strings.Contains(log, "yy") {
 			return ""
 		}
-		return "the log of both runs: " + log
+		return "the log of both runs: " + r.stdout + r.stderr + peapod(t, "pod", "ps", "-o", "wide").stdout
 	})
 	if err := unix.Kill(waiter.Process.Pid, 0); err != nil {
 		t.Errorf("pod wait saw an end: %v", err)

@@ -2,9 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/peapod/peapod/internal/cli"
 )
@@ -18,7 +15,10 @@ func (p *peapod) completionCommand() *cli.Command {
 		Name:      "completion",
 		Usage:     "print a script that completes commands in a shell",
 		ArgsUsage: "bash|zsh|fish",
-		Description: `Commands, options, container ids, names of pods and of services are completed.
+		Description: `Commands, options, container ids, names of pods, of their containers, of
+Deployments and of services are completed. For good, add it to ~/.bashrc; for zsh
+source it in ~/.zshrc behind compinit; for fish write it to
+~/.config/fish/completions/peapod.fish.
 
 Example: source <(peapod completion bash)`,
 		Action: func(c *cli.Context) error {
@@ -66,38 +66,4 @@ complete -c peapod -a '(__peapod_complete)'
 // complete returns what the last of words may be. Nothing means: a file.
 func (p *peapod) complete(words []string) []string {
 	return cli.Complete(p.program(), words, p.arguments)
-}
-
-// arguments are the names that a command takes next: ids, pods, shells, signals.
-func (p *peapod) arguments(c *cli.Context) []string {
-	p.root = c.String("root")
-	switch {
-	case c.NArg() == 1 && c.Command.Name == "kill":
-		return signalNames()
-	case c.NArg() > 0:
-		return nil
-	}
-	switch argument, _, _ := strings.Cut(c.Command.ArgsUsage, " "); {
-	case c.Command.Name == "completion":
-		return []string{"bash", "zsh", "fish"}
-	case argument == "ID" && c.Command.Name != "create" && c.Command.Name != "run":
-		return p.registered("containers")
-	case strings.HasPrefix(argument, "POD"):
-		return p.registered("pods")
-	case strings.HasPrefix(strings.TrimPrefix(argument, "["), "SERVICE"):
-		return p.registered("services")
-	}
-	return nil
-}
-
-// registered lists containers, pods or services by the names of their directories:
-// nobody else can read more of them.
-func (p *peapod) registered(kind string) (names []string) {
-	entries, _ := os.ReadDir(filepath.Join(p.root, kind))
-	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), ".") { // about to come or to go
-			names = append(names, e.Name())
-		}
-	}
-	return names
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -17,7 +19,7 @@ func TestUnknownNames(t *testing.T) {
 		"--rot x list":            `there is no option --rot: did you mean --root? (peapod --help lists them)`,
 		"run -x":                  `run: there is no option -x (peapod run --help lists them)`,
 		"run --preserve-fds=x ID": `run: --preserve-fds "x": give a whole number`,
-		"pod stop -t x P":         `pod stop: --time "x": give a number`,
+		"pod stop -t x P":         `pod stop: --time "x": give seconds, or a duration such as 90s or 5m`,
 		"pod logs --tail x P":     `pod logs: --tail "x": give a whole number`,
 		"pod logs P --tail":       `pod logs: --tail: a value is missing: give a whole number`,
 		"pod run F --name":        `pod run: --name: a value is missing: give NAME`,
@@ -38,8 +40,8 @@ func TestUnknownNames(t *testing.T) {
 		"pod delete x":            `there is no command "pod delete": did you mean rm? (peapod pod --help lists them)`,
 		"svc ls":                  `there is no command "svc": did you mean service? (peapod --help lists them)`,
 		"service get":             `there is no command "service get": did you mean ls? (peapod service --help lists them)`,
-		"service ls -o yaml":      `--output "yaml": give table, wide or json`,
-		"service inspect -o x y":  `--output "x": give json or text`,
+		"service ls -o xml":       `--output "xml": give table, wide, json, yaml or name`,
+		"service inspect -o x y":  `--output "x": give json, yaml or text`,
 		"service top -o x":        `--output "x": give table or json`,
 		"service top -i 0":        `--interval 0: give 0.1 to 3600 seconds`,
 		"service top -i NaN":      `--interval NaN: give 0.1 to 3600 seconds`,
@@ -62,7 +64,15 @@ func TestUnknownNames(t *testing.T) {
 func TestComplete(t *testing.T) {
 	root := t.TempDir()
 	t.Setenv("PEAPOD_ROOT", root)
-	makeDirs(t, root, "containers/web1", "containers/web2", "containers/db", "pods/hello", "services/web", "services/.db")
+	makeDirs(t, root, "containers/web1", "containers/web2", "containers/db", "pods/hello", "pods/web-0", "services/web", "services/.db")
+	for name, text := range map[string]string{
+		"pods/hello/pod.json": `{"spec": {"containers": [{"name": "web"}, {"name": "kv"}]}}`, "pods/web-0/group": `{"deployment": "web"}`,
+		"pods/web-0/pod.json": `{"spec": {"containers": [{"name": "only"}, {"name": "web"}]}}`,
+	} {
+		if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	other := t.TempDir()
 	makeDirs(t, other, "containers/elsewhere")
 	for in, want := range map[string]string{
@@ -90,10 +100,23 @@ func TestComplete(t *testing.T) {
 		"run --bundle ":              "",
 		"pod ":                       "apply exec inspect logs port ps restart rm run scale stop wait",
 		"pod l":                      "logs",
-		"pod stop ":                  "hello",
-		"pod stop hello ":            "",
+		"pod stop ":                  "deployment/web hello web-0",
+		"pod stop hello ":            "deployment/web web-0",
 		"pod run ":                   "",
 		"pod exec h":                 "hello",
+		"pod exec hello -":           "--container --env --help --stdin --tty --user --workdir",
+		"pod exec hello -c ":         "kv web",
+		"pod exec hello -c k":        "kv",
+		"pod exec hello -c web ":     "",
+		"pod exec hello ls -":        "",
+		"pod logs -c ":               "kv only web",
+		"pod logs --container w":     "web",
+		"pod rm hello ":              "deployment/web web-0",
+		"pod inspect w":              "web-0",
+		"pod inspect d":              "deployment/web",
+		"pod scale ":                 "deployment/web",
+		"pod ps -o ":                 "json name table wide yaml",
+		"stats w":                    "web-0 web1 web2",
 		"service ":                   "inspect ls metrics top",
 		"service top ":               "web",
 		"service inspect w":          "web",

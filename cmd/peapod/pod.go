@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/netip"
 	"os"
 	"strconv"
@@ -54,10 +55,12 @@ func (p *peapod) readSpec(file string) (name string, data []byte, err error) {
 		return "<stdin>", data, nil
 	}
 	data, err = os.ReadFile(file)
-	if errors.Is(err, unix.EISDIR) {
+	switch {
+	case errors.Is(err, unix.EISDIR):
 		return "", nil, fmt.Errorf("read the spec: %s is a directory: give the spec's file, or - for standard input", file)
-	}
-	if err != nil {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", nil, fmt.Errorf("read the spec: %s: no such file%s", file, orElse(nearFile(file, isSpec), ": give a file with a Kubernetes Pod or Deployment, in JSON or YAML, or - for standard input"))
+	case err != nil:
 		return "", nil, fmt.Errorf("read the spec: %w", err)
 	}
 	return file, data, nil
@@ -150,15 +153,6 @@ func parseEnv(list []string, env func(string) (string, bool)) ([]string, error) 
 		vars = append(vars, s)
 	}
 	return vars, nil
-}
-
-// eachPod calls f with each of the pods, and goes on after errors.
-func eachPod(names []string, f func(name string) error) error {
-	var errs []error
-	for _, name := range names {
-		errs = append(errs, f(name))
-	}
-	return podError(errors.Join(errs...))
 }
 
 // eachPodTogether calls f with all of the pods side by side.

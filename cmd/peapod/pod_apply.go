@@ -25,22 +25,17 @@ pod run --detach.
 
 Example: peapod pod apply shop.json --prune`,
 		Flags: []cli.Flag{
-			{Kind: cli.String, Name: "file", Short: "f", Usage: "the `FILE`, as kubectl has it"},
+			fileFlag,
 			{Name: "prune", Usage: "remove what the file does not have any more"},
-			timeoutFlag,
+			graceFlag, timeoutFlag,
 		},
 		Action: p.podApply,
 	}
 }
 
 func (p *peapod) podApply(c *cli.Context) error {
-	file := c.String("file")
-	if file == "" {
-		if err := c.NeedArgs(1, 1); err != nil {
-			return err
-		}
-		file = c.Args().First()
-	} else if err := c.NeedArgs(0, 0); err != nil {
+	file, err := fileArgument(c)
+	if err != nil {
 		return err
 	}
 	file, data, err := p.readSpec(file)
@@ -88,7 +83,7 @@ says again.
 Example: peapod pod scale deployment/web --replicas 3`,
 		Flags: []cli.Flag{
 			{Kind: cli.Int, Name: "replicas", Usage: "the `NUMBER` of pods"},
-			timeoutFlag,
+			graceFlag, timeoutFlag,
 		},
 		Action: func(c *cli.Context) error {
 			if err := c.NeedArgs(1, 1); err != nil {

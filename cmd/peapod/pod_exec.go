@@ -36,7 +36,11 @@ func (p *peapod) podExec(c *cli.Context) error {
 	if err := c.NeedArgs(2, -1); err != nil {
 		return err
 	}
-	container, err := p.store().Container(c.Args().First(), c.String("container"))
+	name, err := p.onePod(c)
+	if err != nil {
+		return podError(err)
+	}
+	container, err := p.store().Container(name, c.String("container"))
 	if err != nil {
 		return podError(err)
 	}
@@ -78,7 +82,7 @@ func (p *peapod) podExec(c *cli.Context) error {
 	signals.wait()
 	proc, err := container.Exec(c.Context, o)
 	if err != nil {
-		return podError(fmt.Errorf("pod %s: %w", c.Args().First(), err))
+		return podError(fmt.Errorf("pod %s: %w", name, err))
 	}
 	status, err := p.attend(io, signals, attended{proc.Wait, proc.Signal})
 	if err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -17,7 +16,7 @@ func (p *peapod) podPsCommand() *cli.Command {
 		Usage:       "list the pods",
 		Description: "Example: peapod pod ps -o wide",
 		Flags: []cli.Flag{
-			{Kind: cli.String, Name: "output", Short: "o", Value: "table", Usage: "`FORMAT` table, wide or json", Choices: []string{"table", "wide", "json"}},
+			outputFlag(listFormats...),
 			{Name: "quiet", Short: "q", Usage: "print names only"},
 		},
 		Action: p.podPs,
@@ -28,26 +27,29 @@ func (p *peapod) podPs(c *cli.Context) error {
 	if err := c.NeedArgs(0, 0); err != nil {
 		return err
 	}
-	format := c.String("output")
-	if format != "table" && format != "wide" && format != "json" {
-		return fmt.Errorf("--output %q: give table, wide or json", format)
+	format, err := output(c, listFormats...)
+	if err != nil {
+		return err
 	}
 	records, err := p.store().List()
 	if err != nil {
 		return err
 	}
+	names, list := []string{}, podList{APIVersion: "v1", Kind: "PodList", Items: []podItem{}}
+	for _, r := range records {
+		names = append(names, r.Pod.Metadata.Name)
+		list.Items = append(list.Items, podItem{r.Pod, r.Status})
+	}
 	switch {
 	case c.Bool("quiet"):
-		for _, r := range records {
-			fmt.Fprintln(p.stdout, r.Pod.Metadata.Name)
+		for _, name := range names {
+			fmt.Fprintln(p.stdout, name)
 		}
 		return nil
-	case format == "json":
-		list := podList{APIVersion: "v1", Kind: "PodList", Items: []podItem{}}
-		for _, r := range records {
-			list.Items = append(list.Items, podItem{r.Pod, r.Status})
-		}
-		return p.printJSON(list)
+	case format == "name":
+		return p.printNames("pod", names)
+	case format == "json" || format == "yaml":
+		return p.print(list, format)
 	}
 	w := tabwriter.NewWriter(p.stdout, 8, 1, 3, ' ', 0)
 	head := "NAME\tREADY\tSTATUS\tRESTARTS\tAGE\tMEMORY\tPORTS"
@@ -71,12 +73,6 @@ type podList struct {
 	APIVersion string    `json:"apiVersion"`
 	Kind       string    `json:"kind"`
 	Items      []podItem `json:"items"`
-}
-
-func (p *peapod) printJSON(v any) error {
-	e := json.NewEncoder(p.stdout)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
 }
 
 // podRow is a pod's line in the table.
@@ -175,22 +171,39 @@ func age(from, now time.Time) string {
 }
 
 func (p *peapod) podInspectCommand() *cli.Command {
+	formats := []string{"json", "yaml", "name"}
 	return &cli.Command{
 		Name:      "inspect",
-		Usage:     "print a pod's spec and status as JSON",
-		ArgsUsage: "POD",
-		Description: `status.supervisor.log is the supervisor's own log.
+		Usage:     "print the spec and status of pods",
+		ArgsUsage: "POD|deployment/NAME...",
+		Description: `Of several pods it is a list. status.supervisor.log is the supervisor's own log.
 
-Example: peapod pod inspect hello`,
+Example: peapod pod inspect -o yaml hello`,
+		Flags: []cli.Flag{outputFlag(formats...)},
 		Action: func(c *cli.Context) error {
-			if err := c.NeedArgs(1, 1); err != nil {
+			format, err := output(c, formats...)
+			if err != nil {
 				return err
 			}
-			r, err := p.store().Get(c.Args().First())
+			names, err := p.podNames(c)
 			if err != nil {
 				return podError(err)
 			}
-			return p.printJSON(podItem{r.Pod, r.Status})
+			list := podList{APIVersion: "v1", Kind: "PodList"}
+			for _, name := range names {
+				r, err := p.store().Get(name)
+				if err != nil {
+					return podError(err)
+				}
+				list.Items = append(list.Items, podItem{r.Pod, r.Status})
+			}
+			switch {
+			case format == "name":
+				return p.printNames("pod", names)
+			case len(list.Items) == 1:
+				return p.print(list.Items[0], format)
+			}
+			return p.print(list, format)
 		},
 	}
 }

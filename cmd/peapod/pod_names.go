@@ -9,11 +9,12 @@ import (
 	"github.com/peapod/peapod/pod"
 )
 
-var podFileFlag = cli.Flag{Kind: cli.String, Name: "file", Usage: "the pods of `FILE`, and those of its Deployments"}
-
 // podNames are the pods that a command is for: those of its arguments, in which a
 // Deployment stands for its pods, and those that --file describes and are there.
 func (p *peapod) podNames(c *cli.Context) (names []string, err error) {
+	if c.Bool("all") {
+		return p.allPods(c)
+	}
 	if file := c.String("file"); file != "" {
 		if names, err = p.podsOfFile(file); err != nil {
 			return nil, err
@@ -41,6 +42,21 @@ func (p *peapod) podNames(c *cli.Context) (names []string, err error) {
 		return again
 	})
 	return names, errors.Join(errs...)
+}
+
+// allPods are those of --all.
+func (p *peapod) allPods(c *cli.Context) (names []string, err error) {
+	if c.NArg() > 0 || c.String("file") != "" {
+		return nil, fmt.Errorf("pod %s: --all stands for all pods: leave it out, or the others", c.Command.Name)
+	}
+	list, err := p.store().List()
+	for _, r := range list {
+		names = append(names, r.Pod.Metadata.Name)
+	}
+	if err == nil && len(names) == 0 {
+		fmt.Fprintln(p.stderr, "peapod: there are no pods")
+	}
+	return names, err
 }
 
 func (p *peapod) podsOfDeployment(name string) (names []string, err error) {

@@ -27,7 +27,11 @@ func (p *peapod) podPort(c *cli.Context) error {
 	if err := c.NeedArgs(1, 2); err != nil {
 		return err
 	}
-	r, err := p.store().Get(c.Args().First())
+	name, err := p.onePod(c)
+	if err != nil {
+		return podError(err)
+	}
+	r, err := p.store().Get(name)
 	if err != nil {
 		return podError(err)
 	}

@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os/signal"
-	"time"
+	"slices"
 
 	"github.com/peapod/peapod/internal/cli"
 	"github.com/peapod/peapod/pod"
 	"golang.org/x/sys/unix"
 )
-
-var timeoutFlag = cli.Flag{Kind: cli.String, Name: "timeout", Usage: "give up after `DURATION` (90s, 5m)", DefaultText: "as the Deployment says"}
 
 func (p *peapod) podRestartCommand() *cli.Command {
 	return &cli.Command{
@@ -27,30 +25,47 @@ not become ready in time: a Deployment then stays as it is, with what has been
 replaced and what has not. Interrupted, it leaves the rest to the supervisor.
 
 Example: peapod pod restart deployment/web --timeout 2m`,
-		Flags: []cli.Flag{timeoutFlag},
+		Flags: []cli.Flag{podFileFlag, allFlag, graceFlag, timeoutFlag},
 		Action: func(c *cli.Context) error {
-			if err := c.NeedArgs(1, -1); err != nil {
-				return err
+			names, err := p.restartTargets(c)
+			if err != nil || len(names) == 0 {
+				return podError(err)
 			}
 			return p.change(c, func(ctx context.Context, w pod.Waiting) error {
-				return p.store().Restart(ctx, c.Args(), w)
+				return p.store().Restart(ctx, names, w)
 			})
 		},
 	}
 }
 
+// restartTargets are the pods and Deployments to be restarted: of the latter not each
+// pod by itself.
+func (p *peapod) restartTargets(c *cli.Context) (targets []string, err error) {
+	if !c.Bool("all") && c.String("file") == "" {
+		return c.Args(), c.NeedArgs(1, -1)
+	}
+	names, err := p.podNames(c)
+	for _, name := range names {
+		target := name
+		if d := p.store().DeploymentOf(name); d != "" {
+			target = "deployment/" + d
+		}
+		if !slices.Contains(targets, target) {
+			targets = append(targets, target)
+		}
+	}
+	return targets, err
+}
+
 // change has supervisors change something, and shows on a terminal how it goes.
 func (p *peapod) change(c *cli.Context, do func(context.Context, pod.Waiting) error) error {
-	w := pod.Waiting{Progress: p.progress()}
-	if text := c.String("timeout"); text != "" {
-		var err error
-		if w.Timeout, err = time.ParseDuration(text); err != nil || w.Timeout < 0 {
-			return fmt.Errorf("--timeout %q: give a duration, such as 90s or 5m", text)
-		}
+	w, err := p.waiting(c)
+	if err != nil {
+		return err
 	}
 	ctx, stop := signal.NotifyContext(c.Context, unix.SIGINT, unix.SIGTERM)
 	defer stop()
-	err := do(ctx, w)
+	err = do(ctx, w)
 	if errors.Is(err, context.Canceled) {
 		return &exitError{128 + int(unix.SIGINT), err}
 	}

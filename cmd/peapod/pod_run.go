@@ -31,6 +31,7 @@ root, pasta or slirp4netns for others, where that can be had, and none elsewhere
 
 Example: peapod pod run --name hi --env GREETING=hello examples/hello.json`,
 		Flags: []cli.Flag{
+			fileFlag,
 			{Name: "detach", Short: "d", Usage: "return when it runs"},
 			{Kind: cli.String, Name: "name", Usage: "call the pod `NAME`"},
 			{Kind: cli.String, Name: "network", Value: "auto", Env: "PEAPOD_NETWORK", Usage: "the pod's `NETWORK`: none, bridge, host…"},
@@ -44,13 +45,14 @@ Example: peapod pod run --name hi --env GREETING=hello examples/hello.json`,
 }
 
 func (p *peapod) podRun(c *cli.Context) error {
-	if err := c.NeedArgs(1, 1); err != nil {
+	file, err := fileArgument(c)
+	if err != nil {
 		return err
 	}
 	if c.IsSet("name") && c.String("name") == "" {
 		return errors.New("pod run: --name: give a name, or leave the option out")
 	}
-	file, data, err := p.readSpec(c.Args().First())
+	file, data, err := p.readSpec(file)
 	if err != nil {
 		return err
 	}
@@ -103,6 +105,12 @@ func (p *peapod) podDetach(ctx context.Context, file string, data []byte, o pod.
 	}
 	p.printWarnings(m)
 	p.printServices(o.Store.ServicesOf(m))
+	p.printLacking(names, func(i int) pod.PodStatus {
+		if r, err := o.Store.Get(names[i]); err == nil {
+			return r.Status
+		}
+		return pod.PodStatus{}
+	})
 	for _, name := range names {
 		if len(addrs) > 0 {
 			if r, err := o.Store.Get(name); err == nil {
@@ -114,6 +122,21 @@ func (p *peapod) podDetach(ctx context.Context, file string, data []byte, o pod.
 		}
 	}
 	return nil
+}
+
+// printLacking tells, once for all pods, why they got no network where nobody has
+// asked for that.
+func (p *peapod) printLacking(names []string, status func(int) pod.PodStatus) {
+	for i := range names {
+		if why := status(i).NetworkMessage; why != "" {
+			have := "has"
+			if len(names) > 1 {
+				have = "have"
+			}
+			fmt.Fprintf(p.stderr, "peapod: %s %s no network but loopback: %s (--network none asks for that)\n", podsText(names), have, why)
+			return
+		}
+	}
 }
 
 // printAddresses tells where the pod's ports are, as ps and port do.
@@ -196,6 +219,7 @@ func (p *peapod) podForeground(ctx context.Context, m *pod.Manifest, o *pod.Opti
 				return podError(err)
 			}
 			p.printServices(g.Services())
+			p.printLacking(g.Names(), func(i int) pod.PodStatus { return g.Supervisors()[i].Status() })
 			for _, s := range g.Supervisors() {
 				p.log.Debug("the pod runs", "pod", s.Pod().Metadata.Name)
 				p.printAddresses(s.Pod())

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -18,93 +19,43 @@ func (p *peapod) podStopCommand() *cli.Command {
 list until they are removed. What containers end with once they are being
 stopped is no failure: a pod that did well until then has the exit status 0. Several
 pods are stopped at the same time. One that has ended already stays as it is.
-With --file they are those that a file describes.
+With --file they are those that a file describes. On a terminal it tells what it
+waits for.
 
 Example: peapod pod stop -t 5 hello`,
 		Flags: []cli.Flag{
-			podFileFlag,
-			{Kind: cli.Float, Name: "time", Short: "t", Value: "-1", DefaultText: "terminationGracePeriodSeconds of the spec", Usage: "kill after `SECONDS`"},
+			podFileFlag, allFlag, graceFlag,
 		},
 		Action: p.podStop,
 	}
 }
 
 func (p *peapod) podStop(c *cli.Context) error {
-	grace := time.Duration(-1)
-	if seconds := c.Float("time"); c.IsSet("time") {
-		if !(seconds >= 0 && seconds <= maxGrace) { // NaN is neither
-			return fmt.Errorf("pod stop: --time %v: give seconds, 0 or more", seconds)
-		}
-		grace = time.Duration(seconds * float64(time.Second))
+	grace, err := span(c, "time")
+	if err != nil {
+		return err
 	}
 	names, err := p.podNames(c)
 	if err != nil {
 		return podError(err)
 	}
 	return eachPodTogether(names, func(name string) error {
-		defer p.explainWait(name, grace)()
-		p.log.Debug("stop a pod", "pod", name, "seconds", c.Float("time"))
-		err := p.store().Stop(c.Context, name, grace)
+		err := p.stopPod(c.Context, name, grace)
 		if errors.Is(err, pod.ErrNotRunning) {
-			fmt.Fprintf(p.stderr, "peapod: pod %s has ended already\n", name)
+			if !c.Bool("all") {
+				fmt.Fprintf(p.stderr, "peapod: pod %s has ended already\n", name)
+			}
 			return nil
 		}
 		return err
 	})
 }
 
-const (
-	maxGrace  = 1e9             // seconds
-	quietStop = 2 * time.Second // after which a user wonders
-)
-
-// explainWait tells a user at a terminal what pod stop waits for, when that
-// takes long. What it returns is to be called when it has come.
-func (p *peapod) explainWait(name string, grace time.Duration) (done func()) {
-	if !isTerminal(p.stderr) {
-		return func() {}
-	}
-	timer := time.AfterFunc(quietStop, func() {
-		if grace < 0 {
-			r, err := p.store().Get(name)
-			if err != nil {
-				return
-			}
-			grace = r.Pod.GracePeriod()
-		}
-		fmt.Fprintf(p.stderr, "peapod: waiting up to %v for pod %s (peapod pod stop -t 0 %s kills it)\n", grace, name, name)
-	})
-	return func() { timer.Stop() }
-}
-
-func (p *peapod) podRmCommand() *cli.Command {
-	return &cli.Command{
-		Name:      "rm",
-		Usage:     "remove pods that have ended",
-		ArgsUsage: "POD|deployment/NAME...",
-		Description: `Their logs and emptyDir volumes go too. What a supervisor that was killed
-has left is cleared up. With --file they are those that a file describes.
-
-Example: peapod pod rm -f hello`,
-		Flags: []cli.Flag{
-			podFileFlag,
-			{Name: "force", Short: "f", Usage: "end those that run; fine where there is none"},
-		},
-		Action: func(c *cli.Context) error {
-			names, err := p.podNames(c)
-			none := errors.Is(err, pod.ErrNotExist) || errors.Is(err, pod.ErrNoDeployment)
-			if err != nil && !(none && c.Bool("force")) {
-				return podError(err)
-			}
-			return eachPod(names, func(name string) error {
-				err := p.store().Remove(c.Context, name, c.Bool("force"))
-				if errors.Is(err, pod.ErrRunning) && !c.Bool("force") {
-					return fmt.Errorf("pod %s: %w: stop it first, or force it (peapod pod rm -f %s)", name, pod.ErrRunning, name)
-				}
-				return err
-			})
-		},
-	}
+// stopPod stops one pod and waits for its end.
+func (p *peapod) stopPod(ctx context.Context, name string, grace time.Duration) error {
+	defer p.explainWait(name, grace)()
+	p.log.Debug("stop a pod", "pod", name, "grace", grace)
+	return p.store().Stop(ctx, name, grace)
 }
 
 func (p *peapod) podWaitCommand() *cli.Command {
@@ -116,11 +67,28 @@ func (p *peapod) podWaitCommand() *cli.Command {
 when none did before the pod was stopped (peapod pod stop).
 
 Example: peapod pod wait hello && echo done`,
+		Flags: []cli.Flag{{Kind: cli.String, Name: "timeout", Usage: "give up after `DURATION`: 90s, 5m, or seconds"}},
 		Action: func(c *cli.Context) error {
 			if err := c.NeedArgs(1, 1); err != nil {
 				return err
 			}
-			code, err := p.store().Wait(c.Context, c.Args().First())
+			name, err := p.onePod(c)
+			if err != nil {
+				return podError(err)
+			}
+			timeout, err := span(c, "timeout")
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithCancel(c.Context)
+			if timeout >= 0 {
+				ctx, cancel = context.WithTimeout(c.Context, timeout)
+			}
+			defer cancel()
+			code, err := p.store().Wait(ctx, name)
+			if errors.Is(err, context.DeadlineExceeded) {
+				return fmt.Errorf("wait for pod %s: it has not ended after %v", name, timeout)
+			}
 			if err != nil {
 				return podError(err)
 			}

@@ -24,19 +24,21 @@ takes that over, and where there is none the service goes.
 
 Example: peapod service inspect -o text web`,
 		Flags: []cli.Flag{
-			{Kind: cli.String, Name: "output", Short: "o", Value: "json", Usage: "`FORMAT` json or text", Choices: []string{"json", "text"}},
+			outputFlag(inspectFormats...),
 		},
 		Action: p.serviceInspect,
 	}
 }
 
+var inspectFormats = []string{"json", "yaml", "text"}
+
 func (p *peapod) serviceInspect(c *cli.Context) error {
 	if err := c.NeedArgs(1, -1); err != nil {
 		return err
 	}
-	format := c.String("output")
-	if format != "json" && format != "text" {
-		return fmt.Errorf("--output %q: give json or text", format)
+	format, err := output(c, inspectFormats...)
+	if err != nil {
+		return err
 	}
 	services, err := p.findServices(c.Args())
 	if err != nil {
@@ -54,8 +56,8 @@ func (p *peapod) serviceInspect(c *cli.Context) error {
 		}
 		list = append(list, d)
 	}
-	if format == "json" {
-		return p.printJSON(list)
+	if format != "text" {
+		return p.print(list, format)
 	}
 	for i := range list {
 		if i > 0 {

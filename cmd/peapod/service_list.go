@@ -24,7 +24,7 @@ pods receive connections, of those that the service selects.
 
 Example: peapod service ls -o wide`,
 		Flags: []cli.Flag{
-			{Kind: cli.String, Name: "output", Short: "o", Value: "table", Usage: "`FORMAT` table, wide or json", Choices: []string{"table", "wide", "json"}},
+			outputFlag(listFormats...),
 			{Name: "quiet", Short: "q", Usage: "print names only"},
 		},
 		Action: p.serviceLs,
@@ -35,26 +35,29 @@ func (p *peapod) serviceLs(c *cli.Context) error {
 	if err := c.NeedArgs(0, 0); err != nil {
 		return err
 	}
-	format := c.String("output")
-	if format != "table" && format != "wide" && format != "json" {
-		return fmt.Errorf("--output %q: give table, wide or json", format)
+	format, err := output(c, listFormats...)
+	if err != nil {
+		return err
 	}
 	services, err := p.store().ListServices()
 	if err != nil {
 		return err
 	}
+	names, list := []string{}, serviceList{APIVersion: "v1", Kind: "ServiceList", Items: []*pod.Service{}}
+	for _, r := range services {
+		names = append(names, r.Service.Metadata.Name)
+		list.Items = append(list.Items, r.Service)
+	}
 	switch {
 	case c.Bool("quiet"):
-		for _, r := range services {
-			fmt.Fprintln(p.stdout, r.Service.Metadata.Name)
+		for _, name := range names {
+			fmt.Fprintln(p.stdout, name)
 		}
 		return nil
-	case format == "json":
-		list := serviceList{APIVersion: "v1", Kind: "ServiceList", Items: []*pod.Service{}}
-		for _, r := range services {
-			list.Items = append(list.Items, r.Service)
-		}
-		return p.printJSON(list)
+	case format == "name":
+		return p.printNames("service", names)
+	case format == "json" || format == "yaml":
+		return p.print(list, format)
 	case len(services) == 0:
 		fmt.Fprintln(p.stderr, "peapod: "+noServices)
 		return nil

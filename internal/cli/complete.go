@@ -6,8 +6,8 @@ import (
 )
 
 // Complete returns what the last of words may be completed to; nothing means a
-// file's name. arguments are the names that a command takes as its next
-// argument, behind those that c has.
+// file's name. arguments are the names that a command takes as its next argument,
+// behind those that c has, or as the value of the option c.Wanted.
 func Complete(root *Command, words []string, arguments func(*Context) []string) []string {
 	if len(words) == 0 {
 		words = []string{""}
@@ -18,13 +18,16 @@ func Complete(root *Command, words []string, arguments func(*Context) []string) 
 		if before[0] == "--" {
 			return nil
 		}
-		if c.Command.Verbatim > 0 && len(c.args) >= c.Command.Verbatim {
+		if c.Command.Verbatim > 0 && len(c.args) >= c.Command.Verbatim && !(c.Command.Late && isOption(before[0])) {
 			return nil // a command of the user's
 		}
 		n, err := c.option(before)
 		switch {
 		case err != nil && len(before) == 1 && c.Command.wanting(before[0]) != nil:
-			return starting(last, c.Command.wanting(before[0]).Choices)
+			if c.Wanted = c.Command.wanting(before[0]); len(c.Wanted.Choices) == 0 {
+				return starting(last, arguments(c))
+			}
+			return starting(last, c.Wanted.Choices)
 		case err != nil:
 			n = 1 // a mistake, complained about when the line is done
 		case n > 0:
@@ -60,7 +63,7 @@ func (c *Command) wanting(word string) *Flag {
 // next are the words that may follow.
 func (c *Context) next(last string, arguments func(*Context) []string) []string {
 	switch {
-	case c.Command.Verbatim > 0 && len(c.args) >= c.Command.Verbatim:
+	case c.Command.Verbatim > 0 && len(c.args) >= c.Command.Verbatim && !(c.Command.Late && strings.HasPrefix(last, "-")):
 		return nil
 	case strings.HasPrefix(last, "-"):
 		list := []string{dashed(helpFlag.Name)}

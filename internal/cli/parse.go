@@ -17,6 +17,8 @@ type Context struct {
 	Path    []string
 	// Help is set when the help text of Command is asked for.
 	Help bool
+	// Wanted is, for completion alone, the option whose value comes next, or nil.
+	Wanted *Flag
 
 	root     *Command
 	settings []setting
