@@ -179,7 +179,7 @@ func (p *peapod) podInspectCommand() *cli.Command {
 		Description: `Of several pods it is a list. status.supervisor.log is the supervisor's own log.
 
 Example: peapod pod inspect -o yaml hello`,
-		Flags: []cli.Flag{outputFlag(formats...)},
+		Flags: []cli.Flag{outputFlag(formats...), podFileFlag, allFlag},
 		Action: func(c *cli.Context) error {
 			format, err := output(c, formats...)
 			if err != nil {
