@@ -55,6 +55,7 @@ func TestPodRestart(t *testing.T) {
 	}
 	writeJSON(t, path, spec)
 	peapod(t, "pod", "run", "-d", path).ok()
+	testkit.Eventually(t, "the first run has done its work", func() bool { return strings.Contains(peapod(t, "pod", "logs", name).ok(), "ready") })
 	before := inspect(t, name)
 	waiter := command(t, "pod", "wait", name)
 	if err := waiter.Start(); err != nil {

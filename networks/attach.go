@@ -323,6 +323,11 @@ func (s state) leave(pod string, r *record) error {
 		return err
 	}
 	defer release()
+	defer func() {
+		if s.alone(pod) {
+			os.Remove(bridgesLock) // the last thing; who waits for it makes another one
+		}
+	}()
 	c, err := netlink.Open(unix.NETLINK_ROUTE)
 	if err != nil {
 		return fail("leave", "bridge "+r.Bridge, err)

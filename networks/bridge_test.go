@@ -560,6 +560,11 @@ func TestComeAndGo(t *testing.T) {
 		})
 	}
 	group.Wait()
+	for _, dir := range dirs {
+		if _, err := os.Stat(filepath.Join(dir, "lock")); err == nil {
+			t.Errorf("%s: its lock's file is left", dir)
+		}
+	}
 	if links, tables := hostLinks(t), listTables(); len(links) != 1 || len(tables) > 0 {
 		t.Errorf("links %v and tables %v are left", links, tables)
 	}

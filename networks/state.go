@@ -6,13 +6,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
 
 // state is the directory that says which pod has which network:
 //
-//	lock            held while something here changes
+//	lock            held while something here changes; goes with the last record
 //	pods/NAME       a record; locked as long as the pod's owner lives
 //	leases/LINK     the name of the pod that has the link's number
 //	last.BRIDGE     the number that was leased last
@@ -48,7 +49,19 @@ func names(dir string) ([]string, error) {
 
 // lock waits until nobody else changes anything. Who holds the lock does not
 // wait for anybody but the kernel and the bridges' lock.
-func (s state) lock() (unlock func(), err error) { return lockFile(filepath.Join(s.dir, "lock")) }
+func (s state) lock() (unlock func(), err error) {
+	path := filepath.Join(s.dir, "lock")
+	give, err := lockFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		if s.alone("") {
+			os.Remove(path)
+		}
+		give()
+	}, nil
+}
 
 // bridgesLock is held while a bridge is made, joined or removed: state
 // directories share the host's. It is taken after a state's own lock. Who may not
@@ -66,16 +79,29 @@ func lockBridges() (unlock func(), err error) {
 	return unlock, err
 }
 
+// lockFile waits for the lock of a file. Who holds it may remove the file as the last
+// thing, where nobody is expected to want the lock soon: others begin anew then.
 func lockFile(path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return nil, err
+	for {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		if err := flock(f, unix.LOCK_EX); err != nil {
+			f.Close()
+			return nil, err
+		}
+		if isAt(f, path) {
+			return func() { f.Close() }, nil
+		}
+		f.Close() // it was removed before it was ours
 	}
-	if err := flock(f, unix.LOCK_EX); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return func() { f.Close() }, nil
+}
+
+// alone tells whether no pod but this one has a record. The state is locked.
+func (s state) alone(pod string) bool {
+	list, err := names(filepath.Join(s.dir, "pods"))
+	return err == nil && !slices.ContainsFunc(list, func(name string) bool { return name != pod })
 }
 
 func flock(f *os.File, how int) error {

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/peapod/peapod/networks"
-	"golang.org/x/sys/unix"
 )
 
 // What callers branch on; errors.Is finds them.
@@ -213,25 +212,6 @@ func endpointsOf(svc *Service, list []*Endpoints) *Endpoints {
 	return nil
 }
 
-// lockServices waits for the lock of the services' directory.
-func (s *Store) lockServices() (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(s.root(), "services.lock"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		err = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLKW, &unix.Flock_t{Type: unix.F_WRLCK})
-		if err != unix.EINTR {
-			break
-		}
-	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
-	}
-	return f, nil
-}
-
 // clearServices removes what processes that died have left of services.
 func (s *Store) clearServices() error {
 	s.sweepSockets()
@@ -246,7 +226,7 @@ func (s *Store) clearServices() error {
 	if err != nil {
 		return err
 	}
-	defer lock.Close()
+	defer s.unlockServices(lock)
 	s.sweepServices()
 	return nil
 }
@@ -328,6 +308,7 @@ func (r *registration) release() {
 	for _, f := range r.locks {
 		f.Close()
 	}
+	r.store.dropServicesLock()
 	r.places, r.locks = nil, nil
 }
 
