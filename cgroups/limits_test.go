@@ -139,6 +139,22 @@ func TestCpuset(t *testing.T) {
 	}
 }
 
+// TestCpusetAsked: who asks for all CPUs gets those of the group, also on kernels
+// where TestCpuset fails.
+func TestCpusetAsked(t *testing.T) {
+	if _, err := exec.LookPath("taskset"); err != nil {
+		t.Skip("no taskset")
+	}
+	g := limited(t, "cpuset", &specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "0"}})
+	if g == nil {
+		return
+	}
+	text, err := output(t, g, "taskset ffff grep Cpus_allowed_list /proc/self/status")
+	if err != nil || strings.Join(strings.Fields(text), " ") != "Cpus_allowed_list: 0" {
+		t.Errorf("%v, %s", err, text)
+	}
+}
+
 func TestCPU(t *testing.T) {
 	g := limited(t, "cpu", &specs.LinuxResources{CPU: &specs.LinuxCPU{
 		Shares: p[uint64](512), Quota: p[int64](5000), Period: p[uint64](50000)}})

@@ -36,9 +36,7 @@ func (c *plan) program() (*program.Program, error) {
 		c.id.ownScore(p)
 	}
 	prologue(p)
-	if c.real {
-		allCPUs(p)
-	}
+	allCPUs(p)
 	c.members.steps(p)
 	if c.members.has(unix.CLONE_NEWCGROUP) {
 		p.Call(unix.SYS_UNSHARE, cloneFlags(unix.CLONE_NEWCGROUP)).For("make", "the cgroup namespace")
