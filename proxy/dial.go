@@ -255,6 +255,10 @@ func (l *loop) stream(s *session) {
 	if v := s.member.config.Load().header; v != 0 && !l.introduce(s, v) {
 		return
 	}
+	if s.failed != nil {
+		l.broke(&s.client, s.failed, true)
+		return
+	}
 	if s.client.readable {
 		l.pump(&s.client)
 	}

@@ -10,7 +10,8 @@
 //
 //   - the end of one direction (half-close) is passed on, the other goes on;
 //   - a connection that is reset or fails on one side is reset on the other, so
-//     that a truncated transfer never looks complete;
+//     that a truncated transfer never looks complete, as soon as that has what
+//     came before, and its end if that came;
 //   - a client whose endpoint cannot be reached is given to the next one, before
 //     anything of what it sent was taken, and reset when there is none;
 //   - a peer that does not read stops its own counterpart from sending, and

@@ -3,6 +3,8 @@ package proxy
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"testing"
@@ -130,29 +132,111 @@ func onSocket(t *testing.T, c *net.TCPConn, f func(fd int) error) {
 	}
 }
 
+// acknowledged waits until the peer's kernel has all that was written.
+func acknowledged(t *testing.T, c *net.TCPConn) {
+	t.Helper()
+	testkit.Until(t, func() (complaint string) {
+		onSocket(t, c, func(fd int) error {
+			if n := unsent(int32(fd)); n > 0 {
+				complaint = fmt.Sprintf("%d bytes are on their way", n)
+			}
+			return nil
+		})
+		return complaint
+	})
+}
+
 // TestEndThenReset has a server that ends in order and resets the connection when
 // the proxy has all, while the client has not begun to read.
 func TestEndThenReset(t *testing.T) {
-	const size = 3 << 20
+	const size = 1 << 20
 	reset := make(chan struct{})
 	addr := server(t, func(c *net.TCPConn) {
 		defer close(reset)
 		c.Write(make([]byte, size))
 		c.CloseWrite()
-		testkit.Poll(func() (complaint string) {
-			onSocket(t, c, func(fd int) error {
-				if unsent(int32(fd)) {
-					complaint = "unsent"
-				}
-				return nil
-			})
-			return complaint
-		})
+		acknowledged(t, c)
 		c.SetLinger(0)
 	})
 	c := connect(t, forward(t, &Proxy{}, addr).Addr())
 	<-reset
 	if n, err := io.Copy(io.Discard, c); n != size || err != nil {
 		t.Errorf("%d bytes of %d, %v", n, size, err)
+	}
+}
+
+// TestEndThenResetByClient is the other direction: what the proxy has taken from a
+// client reaches the endpoint with its end, and then the endpoint learns that
+// nobody is there. It reads late, and some of them write meanwhile, to a client
+// that takes none of it.
+func TestEndThenResetByClient(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		size  int
+		write int
+		late  bool // the endpoint is not even reached before
+	}{
+		{"small", 100, 0, false},
+		{"large", 1 << 20, 0, false},
+		{"small, answered", 100, 1 << 10, false},
+		{"large, answered", 1 << 20, 32 << 20, false},
+		{"before there is an endpoint", 3 << 10, 0, true},
+		{"before there is an endpoint, answered", 3 << 10, 1 << 20, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			gone := make(chan struct{})
+			got := make(chan string, 1)
+			serve := func(c *net.TCPConn) {
+				<-gone
+				c.SetDeadline(time.Now().Add(testkit.Patience))
+				c.Write(make([]byte, test.write))
+				n, err := io.Copy(io.Discard, c)
+				if err == nil { // and a reset afterwards
+					for err == nil {
+						_, err = c.Write([]byte("x"))
+						time.Sleep(time.Millisecond)
+					}
+					if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+						err = nil
+					}
+				}
+				got <- fmt.Sprint(n, " bytes, ", err)
+			}
+			var j journal
+			p := &Proxy{DialRetry: testkit.Patience}
+			j.attach(p)
+			addr := refused(t)
+			if !test.late {
+				addr = server(t, serve)
+			}
+			c := connect(t, forward(t, p, addr).Addr())
+			c.Write(make([]byte, test.size))
+			c.CloseWrite()
+			acknowledged(t, c)
+			c.SetLinger(0)
+			c.Close()
+			if test.late {
+				l, err := net.Listen("tcp", addr)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer l.Close()
+				l.(*net.TCPListener).SetDeadline(time.Now().Add(testkit.Patience))
+				s, err := l.Accept()
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer s.Close()
+				go serve(s.(*net.TCPConn))
+			}
+			close(gone)
+			if got, want := <-got, fmt.Sprint(test.size, " bytes, <nil>"); got != want {
+				t.Errorf("the endpoint got %s, want %s", got, want)
+			}
+			e := j.ended(t, 1)[0]
+			if !errors.Is(e.Err, unix.ECONNRESET) && !errors.Is(e.Err, unix.EPIPE) || e.In != int64(test.size) {
+				t.Errorf("event: %+v", e)
+			}
+		})
 	}
 }

@@ -31,13 +31,13 @@ func (l *loop) pump(src *end) {
 			l.passEnd(src)
 			return
 		}
-		if s.failed != nil && src != s.broken {
-			return // nobody is there to take it
-		}
 		var ok bool
-		if src.splicing {
+		switch {
+		case s.failed != nil && src != s.broken:
+			ok = l.discard(src)
+		case src.splicing:
 			ok = l.splice(src)
-		} else {
+		default:
 			ok = l.copy(src)
 		}
 		if !ok {
@@ -209,47 +209,48 @@ func (l *loop) readEnded(src *end, errno unix.Errno) bool {
 	case errno == unix.EAGAIN:
 		src.readable, src.urgent = false, false
 		return true
+	case errno == 0 || src == s.broken:
+		// Of a broken end either way: a socket tells the error that ended it
+		// once, then reading says end of file.
+		src.eof, src.readable = true, false
+		return true
 	case s.failed != nil:
-		// Either way: a socket tells the error that ended it once, then
-		// reading says end of file.
 		l.end(s, s.failed)
-		return false
-	case errno != 0:
-		l.end(s, src.trouble("read from", errno))
-		return false
+	default:
+		src.eof, src.readable = true, false
+		l.broke(src, src.trouble("read from", errno), false)
 	}
-	src.eof, src.readable = true, false
-	return true
+	return false
 }
 
 // passEnd passes the end of a direction on, once all its bytes are.
 func (l *loop) passEnd(src *end) {
 	dst := src.other
-	if !src.eof || dst.shut {
-		return
-	}
-	if src.shut && dst.eof {
+	switch {
+	case !src.eof:
+	case src.s.failed != nil:
+		if src == src.s.broken {
+			l.spoken(src.s)
+		}
+	case dst.shut:
+	case src.shut && dst.eof:
 		// So did the other direction; closing says goodbye as well.
 		l.end(src.s, nil)
-		return
-	}
-	dst.shut = true
-	if errno := sysShutdown(dst.fd); errno != 0 {
-		l.end(src.s, dst.trouble("shut down", errno))
+	default:
+		dst.shut = true
+		if errno := sysShutdown(dst.fd); errno != 0 {
+			l.end(src.s, dst.trouble("shut down", errno))
+		}
 	}
 }
 
-// writeFailed is called when an end takes nothing any more. What it sent before
-// is still there (an answer that refuses an upload) and is passed on first.
+// writeFailed is called when an end takes nothing any more.
 func (l *loop) writeFailed(dst *end, errno unix.Errno) {
 	s := dst.s
-	l.drop(dst)
-	if s.failed != nil || dst.eof {
-		l.end(s, dst.trouble("write to", errno))
+	if s.failed != nil {
+		l.drop(dst)
+		l.end(s, s.failed)
 		return
 	}
-	s.failed, s.broken = dst.trouble("write to", errno), dst
-	dst.readable = true
-	l.timers.set(&s.timer, l.clock()+int64(lastWords))
-	l.pump(dst)
+	l.broke(dst, dst.trouble("write to", errno), dst.eof || errorAfterEnd(errno))
 }

@@ -37,8 +37,7 @@ type session struct {
 	dial    attempt
 	member  *member // nil without one
 	last    *member // that was tried
-	failed  error   // of the end whose last words are still passed on
-	broken  *end    // that end
+	breakage
 }
 
 // end is one of a session's two sockets.
@@ -148,11 +147,21 @@ func (l *loop) happenedEarly(e *end, what uint32) {
 		if s.state == dialling {
 			l.dialled(s, what)
 		}
-	case what&(unix.EPOLLERR|unix.EPOLLHUP) != 0:
-		l.end(s, fmt.Errorf("client gone while waiting for an endpoint: %w", socketError(e.fd)))
+	case what&(unix.EPOLLERR|unix.EPOLLHUP) != 0 && s.failed == nil && !l.leavesRequest(e):
+		l.end(s, s.failed)
 	case s.state == heading:
 		l.readHeader(s)
 	}
+}
+
+// leavesRequest tells whether a client that has gone before there was an endpoint
+// for it had ended in order, and what it said is still to go there.
+func (l *loop) leavesRequest(e *end) bool {
+	err := socketError(e.fd)
+	e.s.failed = fmt.Errorf("client gone while waiting for an endpoint: %w", err)
+	e.s.broken = e
+	n, _ := unix.IoctlGetInt(int(e.fd), unix.SIOCINQ)
+	return errorAfterEnd(err) && n > 0
 }
 
 // socketError returns the error of a socket that epoll says has one.
@@ -165,37 +174,6 @@ func socketError(fd int32) error {
 		return unix.ECONNRESET
 	}
 	return unix.Errno(code)
-}
-
-// lastWords bounds how long a session whose one end was reset waits for the
-// other one to take what came before.
-const lastWords = 10 * time.Second
-
-// ailing is called when a socket is over in both directions or has failed, and
-// what could be read was read.
-func (l *loop) ailing(e *end, what uint32) {
-	s := e.s
-	switch {
-	case !e.eof:
-		// The other end does not take what comes from here.
-		// Where an endpoint said goodbye before (the kernel makes that EPIPE),
-		// all of its bytes are here, and go on in order.
-		if what&unix.EPOLLERR != 0 && s.failed == nil && (e == &s.client || socketError(e.fd) != unix.EPIPE) {
-			l.timers.set(&s.timer, l.clock()+int64(lastWords))
-			s.failed, s.broken = e.trouble("read from", unix.ECONNRESET), e
-		}
-	case e == &s.backend && (s.client.pending() || unsent(s.client.fd)):
-		// It has said goodbye, and a reset came afterwards: that would take
-		// away what the client has not got yet.
-	case what&unix.EPOLLERR != 0 || !e.shut:
-		l.end(s, e.trouble("connection to", socketError(e.fd)))
-	}
-}
-
-// unsent reports whether the peer has not acknowledged all that was written.
-func unsent(fd int32) bool {
-	n, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
-	return err == nil && n > 0
 }
 
 // trouble is the error of one of the two sockets.
@@ -212,7 +190,7 @@ func (l *loop) timeout(s *session) {
 	case gone:
 	case streaming:
 		if s.failed != nil {
-			l.end(s, s.failed)
+			l.lookAfter(s)
 			return
 		}
 		l.checkIdle(s)
@@ -261,7 +239,7 @@ func (l *loop) end(s *session, err error) {
 		s.member.release()
 	}
 	s.dial = attempt{}
-	s.front, s.member, s.last, s.failed, s.broken = nil, nil, nil, nil, nil
+	s.front, s.member, s.last, s.breakage = nil, nil, nil, breakage{}
 	l.sessions.put(s)
 	f.running.Done()
 	l.freed(f.proxy)
