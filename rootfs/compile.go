@@ -33,15 +33,18 @@ func Compile(p *program.Program, c *Config, sources *Sources) (*Result, error) {
 		sources = &Sources{}
 	}
 	p.Call(unix.SYS_UMASK, program.Octal(0))
-	var own *inside
 	if c.Inside {
-		if own, err = b.openInside(mounts); err != nil {
+		if err := b.openRoot(mounts); err != nil {
 			return nil, err
 		}
-		b.root = own.root
 	} else {
 		b.root = p.File(sources.root, "root")
 	}
+	trees, err := b.make(mounts, sources)
+	if err != nil {
+		return nil, err
+	}
+	device := b.devices(mounts, sources)
 	if c.Detached {
 		b.enterGround(sources.null)
 	} else {
@@ -57,22 +60,15 @@ func Compile(p *program.Program, c *Config, sources *Sources) (*Result, error) {
 			b.remount(&m)
 		case m.inside != "":
 			b.bindInside(&m, sources.maps[i])
-		case m.bind && own != nil:
-			b.bind(&m, own.binds[i], own.isDir[i])
-		case m.bind || m.copyUp && own == nil:
-			s := sources.binds[i]
-			b.bind(&m, p.File(s.tree, m.source), s.dir || s.tree == nil)
+		case m.bind || m.copyUp && !c.Inside:
+			b.bind(&m, trees[i])
 		default:
-			b.mount(&m)
+			b.mount(&m, trees[i].tree)
 		}
 	}
 	b.links()
 	result := &Result{}
 	if ownDev(mounts) {
-		device := func(path string) program.Value { return p.File(sources.devices[path], path) }
-		if own != nil {
-			device = func(path string) program.Value { return own.devices[path] }
-		}
 		if err := b.fillDev(device); err != nil {
 			return nil, err
 		}
@@ -176,10 +172,10 @@ func (b *builder) leave() {
 }
 
 // bind attaches a tree of the host, or a tmpfs that was filled.
-func (b *builder) bind(m *mountOf, tree program.Value, dir bool) {
-	b.attach(tree, b.target(m.target, dir), m.source+" on "+m.target)
+func (b *builder) bind(m *mountOf, t made) {
+	b.attach(t.tree, b.target(m.target, t.dir), m.source+" on "+m.target)
 	if m.copyUp && (m.set|m.setAll)&unix.MOUNT_ATTR_RDONLY != 0 {
-		b.readonly = append(b.readonly, lateReadonly{tree, m.target})
+		b.readonly = append(b.readonly, lateReadonly{t.tree, m.target})
 	}
 }
 
@@ -214,30 +210,14 @@ func (b *builder) targetInto(target string, dir bool, into *program.Var) *progra
 	return b.p.Call(unix.SYS_FCNTL, fd, program.Sym(unix.F_DUPFD_CLOEXEC, "F_DUPFD_CLOEXEC"), program.Int(0)).Into(into)
 }
 
-// mount makes a file system and attaches it.
-func (b *builder) mount(m *mountOf) {
-	p, what := b.p, m.kind+" on "+m.target
-	fs, mount := p.Var("fs"), p.Var("mount")
-	p.Call(unix.SYS_FSOPEN, p.Str(m.kind), program.Sym(unix.FSOPEN_CLOEXEC, "FSOPEN_CLOEXEC")).Into(fs).For("mount", what)
-	if m.source != "" {
-		p.Call(unix.SYS_FSCONFIG, fs.Value(), fsconfigSet, p.Str("source"), p.Str(m.source), program.Int(0)).For("mount", what)
-	}
-	b.configure(fs.Value(), m, what)
-	p.Call(unix.SYS_FSCONFIG, fs.Value(), fsconfigNew, program.Null, program.Null, program.Int(0)).For("mount", what)
-	attr := m.set | m.setAll
-	if m.kind == "tmpfs" && attr&unix.MOUNT_ATTR_RDONLY != 0 {
-		// Mounts that follow may lie inside of it.
-		attr &^= unix.MOUNT_ATTR_RDONLY
-		b.readonly = append(b.readonly, lateReadonly{mount.Value(), m.target})
-	}
-	p.Call(unix.SYS_FSMOUNT, fs.Value(), program.Sym(unix.FSMOUNT_CLOEXEC, "FSMOUNT_CLOEXEC"), flags(attr, attrFlags)).
-		Into(mount).For("mount", what)
+// mount attaches a file system.
+func (b *builder) mount(m *mountOf, mount program.Value) {
 	var inherit func(program.Value)
 	if m.kind == "tmpfs" && !m.has("mode") {
-		inherit = func(target program.Value) { b.sameMode(mount.Value(), target, m.target) }
+		inherit = func(target program.Value) { b.sameMode(mount, target, m.target) }
 	}
-	b.attach(mount.Value(), b.targetOr(m.target, true, inherit), what)
-	b.setattr(mount.Value(), attribute{}, m.propagation, m.propagationAll, m.target)
+	b.attach(mount, b.targetOr(m.target, true, inherit), m.kind+" on "+m.target)
+	b.setattr(mount, attribute{}, m.propagation, m.propagationAll, m.target)
 }
 
 // configure gives a file system its options.

@@ -74,7 +74,8 @@ func TestDevicesWin(t *testing.T) {
 
 func TestMain(m *testing.M) { os.Exit(testkit.Run(m)) }
 
-// Open says what is wrong with a source and leaves nothing open.
+// Before anything is started it is said what is wrong with a source, and nothing is left
+// open.
 func TestOpenErrors(t *testing.T) {
 	testkit.NeedRoot(t)
 	dir := t.TempDir()
@@ -89,12 +90,14 @@ func TestOpenErrors(t *testing.T) {
 		"root.path: stat " + dir + "/none":             config("none"),
 		"root.path: " + dir + "/file is not a":         config("file"),
 		"mounts: /v: source: stat " + dir + "/missing": config(".", specs.Mount{Destination: "/ok", Source: "."}, specs.Mount{Destination: "/v", Source: "missing"}),
+		"mounts: /u: source: stat " + dir + "/missing": {Bundle: dir, UserNamespace: true, Spec: config(".", specs.Mount{Destination: "/u", Source: "missing"}).Spec},
 		"overlay upperdir " + dir + "/up":              {Bundle: dir, Spec: config(".").Spec, Overlay: &Overlay{Upper: dir + "/up", Work: dir}},
 		"make an overlay of " + dir + " and " + dir:    {Bundle: dir, Spec: config(".").Spec, Overlay: &Overlay{Upper: dir, Work: dir + "/file/.."}},
 		"mounts: : destination is empty":               config(".", specs.Mount{}),
 	} {
 		s, err := Open(c)
 		if err == nil {
+			_, err = Compile(program.New(), c, s)
 			s.Close()
 		}
 		if err == nil || !strings.Contains(err.Error(), text) && !errors.Is(err, unix.ENOTDIR) {
@@ -112,7 +115,7 @@ func TestOpenIsDetached(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &Config{Bundle: dir, Spec: &specs.Spec{Root: &specs.Root{Path: "."}, Linux: &specs.Linux{},
+	c := &Config{Bundle: dir, UserNamespace: true, Spec: &specs.Spec{Root: &specs.Root{Path: "."}, Linux: &specs.Linux{},
 		Mounts: []specs.Mount{{Destination: "/v", Source: ".", Options: []string{"rbind", "ro", "rslave"}}}}}
 	s, err := Open(c)
 	if err != nil {

@@ -11,48 +11,42 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inside are the sources of a program that opens them itself, in a copy of the
-// caller's mount namespace: an ordinary user cannot clone a mount, but the root
-// of his user namespace can. It finds them by path, while the old root is still
-// the process's and nothing of the container's is mounted.
-type inside struct {
-	b       *builder
-	root    program.Value
-	binds   map[int]program.Value
-	isDir   map[int]bool
-	devices map[string]program.Value
-}
+// What a program opens itself it finds by path, in a copy of the caller's mount
+// namespace, while the old root is still the process's and nothing of the container's is
+// mounted. An ordinary user cannot clone a mount, but the root of his user namespace can.
 
-// openInside appends the steps that open what c takes from the host.
-func (b *builder) openInside(mounts []mountOf) (_ *inside, err error) {
-	s := &inside{b: b, binds: map[int]program.Value{}, isDir: map[int]bool{}, devices: map[string]program.Value{}}
+// openRoot appends the steps that open the image.
+func (b *builder) openRoot(mounts []mountOf) error {
 	c := b.c
 	path := c.hostPath(c.Spec.Root.Path)
 	if err := checkRoot(path); err != nil && !b.listed {
-		return nil, err
-	}
-	if c.Overlay != nil {
-		s.root = b.overlay(path, c.Overlay)
-	} else {
-		s.root = b.openTree(path, true, "root.path").Value()
+		return err
 	}
 	for i := range mounts {
 		if err := c.checkInside(&mounts[i]); err != nil && !b.listed {
-			return nil, fmt.Errorf("mounts: %s: %w", mounts[i].target, err)
-		}
-		if !mounts[i].bind || mounts[i].remount || mounts[i].inside != "" {
-			continue
-		}
-		if s.binds[i], s.isDir[i], err = b.openBind(&mounts[i]); err != nil {
-			return nil, fmt.Errorf("mounts: %s: %w", mounts[i].target, err)
+			return fmt.Errorf("mounts: %s: %w", mounts[i].target, err)
 		}
 	}
+	if c.Overlay != nil {
+		b.root = b.overlay(path, c.Overlay)
+	} else {
+		b.root = b.openTree(path, true, "root.path").Value()
+	}
+	return nil
+}
+
+// devices gives the devices of the host that are bound, by path.
+func (b *builder) devices(mounts []mountOf, s *Sources) func(path string) program.Value {
+	if !b.c.Inside {
+		return func(path string) program.Value { return b.p.File(s.devices[path], path) }
+	}
+	list := map[string]program.Value{}
 	if ownDev(mounts) {
-		for _, d := range c.devices() {
-			s.devices[d.Path] = b.openTree(d.Path, false, "device "+d.Path).Value()
+		for _, d := range b.c.devices() {
+			list[d.Path] = b.openTree(d.Path, false, "device "+d.Path).Value()
 		}
 	}
-	return s, nil
+	return func(path string) program.Value { return list[path] }
 }
 
 // checkInside refuses what takes more than the root of a user namespace may do.
@@ -96,14 +90,17 @@ func (b *builder) openBind(m *mountOf) (program.Value, bool, error) {
 	if m.propagation == 0 {
 		propagation = unix.MS_SLAVE // as Sources has it
 	}
-	what := "source " + path
+	what, held := "source "+path, uint64(0)
+	if b.c.UserNamespace {
+		held = locked(path)
+	}
 	if all := (attribute{m.setAll, m.clearAll}); all != (attribute{}) || propagation != 0 {
 		b.setattr(tree, all, propagation, true, what)
 	}
-	if name := m.unlocks(locked(path)); name != "" {
+	if name := m.unlocks(held); name != "" {
 		return program.Null, false, errLocked(name)
 	}
-	b.setattr(tree, m.exact(locked(path)), 0, false, what)
+	b.setattr(tree, m.exact(held), 0, false, what)
 	if m.propagation != 0 {
 		b.setattr(tree, attribute{}, m.propagation, m.propagationAll, what)
 	}

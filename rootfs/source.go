@@ -97,9 +97,10 @@ func (s *Sources) open(c *Config, mounts []mountOf, i int) (err error) {
 		}
 	}
 	switch {
+	case !c.opensBefore(m):
 	case m.copyUp:
 		s.binds[i], err = c.copyUp(s.root, m)
-	case m.bind && m.inside == "":
+	default:
 		s.binds[i], err = c.openBind(m, s.maps[i])
 	}
 	if err == nil && !slices.ContainsFunc(mounts[:i], func(e mountOf) bool { return below(m.target, e.target) }) {

@@ -84,10 +84,10 @@ func TestWithoutMountNamespace(t *testing.T) {
 	caps := append(s.spec.Process.Capabilities.Bounding, "CAP_SYS_ADMIN", "CAP_SYS_CHROOT")
 	s.spec.Process.Capabilities = &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps}
 	own, _ := os.Readlink("/proc/self/ns/mnt")
-	before := content(t, "/proc/self/mountinfo")
+	before := hostMounts(t)
 	same := func(when string) {
 		t.Helper()
-		if after := content(t, "/proc/self/mountinfo"); after != before {
+		if after := hostMounts(t); after != before {
 			t.Errorf("%s the host has\n%s\nbefore\n%s", when, after, before)
 		}
 	}
@@ -200,7 +200,7 @@ func TestJoinMount(t *testing.T) {
 		if user {
 			s.own()
 		}
-		host := content(t, "/proc/self/mountinfo")
+		host := hostMounts(t)
 		s.spec.Process.Args = ops(op("report"), op("wait"))
 		joiner := s.launch(s.options(s.id()), (*Runtime).Run)
 		r := parseReport(t, joiner.line())
@@ -231,7 +231,7 @@ func TestJoinMount(t *testing.T) {
 		if after := mounts(); after != before {
 			t.Errorf("user namespace %v: who was there has\n%s\nbefore\n%s", user, after, before)
 		}
-		if after := content(t, "/proc/self/mountinfo"); after != host {
+		if after := hostMounts(t); after != host {
 			t.Errorf("user namespace %v: the host has\n%s\nbefore\n%s", user, after, host)
 		}
 	}

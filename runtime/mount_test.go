@@ -103,6 +103,38 @@ func TestBinds(t *testing.T) {
 	}
 }
 
+// The mounts are listed in the order of the configuration, whatever they are of.
+func TestMountsInOrder(t *testing.T) {
+	s := newStage(t)
+	dir := s.volume("tree")
+	withTree(t, dir, unix.MS_SHARED)
+	for _, m := range []specs.Mount{
+		{Destination: "/a", Type: "bind", Source: dir, Options: []string{"rbind", "rshared"}},
+		{Destination: "/b", Type: "tmpfs"},
+		{Destination: "/c", Type: "bind", Source: dir + "/below", Options: []string{"bind", "ro"}},
+		{Destination: "/d", Type: "tmpfs", Options: []string{"ro"}},
+		{Destination: "/d/file", Type: "bind", Source: dir + "/file"},
+		{Destination: "/e", Type: "bind", Source: dir, Options: []string{"unbindable", "bind"}},
+	} {
+		s.mount(m)
+	}
+	want := []string{"/"}
+	for _, m := range s.spec.Mounts {
+		if m.Type != "cgroup" { // which may be many
+			want = append(want, m.Destination)
+		}
+	}
+	var got []string
+	for _, line := range s.report().Mounts {
+		if path := strings.Fields(line)[4]; slices.Contains(want, path) && !slices.Contains(got, path) {
+			got = append(got, path)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // withTree mounts a tmpfs below dir, in a mount of its own with the propagation
 // wanted, and takes all away afterwards.
 func withTree(t *testing.T, dir string, propagation uintptr) {

@@ -16,7 +16,6 @@ var failures = map[string]string{
 	"linux_cgroups_relative_network": "as linux_cgroups_network",
 	"linux_cgroups_relative_pids":    "compares the addresses of two numbers instead of the numbers",
 	"misc_props":                     "executes a program that it did not put into the root",
-	"mounts":                         "takes the order of mountinfo, which has been that of making and not of attaching since Linux 6.8; peapod makes bind mounts first and attaches them in order",
 	"process_capabilities":           "wants CAP_SYS_RESOURCE, which the test machine's root does not have",
 	"process_capabilities_fail":      "wants an unknown capability to be an error; the specification says to warn since 1.1",
 	"process_rlimits":                "wants RLIMIT_NOFILE above what CAP_SYS_RESOURCE would be needed for",
