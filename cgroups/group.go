@@ -3,12 +3,12 @@ package cgroups
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/peapod/peapod/internal/kernel"
 	"golang.org/x/sys/unix"
 )
 
@@ -336,7 +336,7 @@ func forgive(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, unix.EPERM) && inUserNamespace():
+	case errors.Is(err, unix.EPERM) && kernel.InUserNamespace():
 		return nil
 	case errors.Is(err, unix.EPERM):
 		return fmt.Errorf("%w (cgroup v2 restricts devices by a BPF program, which needs CAP_BPF and CAP_NET_ADMIN, or CAP_SYS_ADMIN)", err)
@@ -344,12 +344,6 @@ func forgive(err error) error {
 		return fmt.Errorf("%w (the kernel has to be built with CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF)", err)
 	}
 	return err
-}
-
-// inUserNamespace compares the id map with the one of the first namespace.
-func inUserNamespace() bool {
-	text, err := os.ReadFile("/proc/self/uid_map")
-	return err == nil && strings.Join(strings.Fields(string(text)), " ") != "0 0 4294967295"
 }
 
 // few shows some of a list of processes.

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -160,4 +161,36 @@ func TestRootlessKilled(t *testing.T) {
 	if out, err := exec.Command("pgrep", "-f", o.home).Output(); err == nil {
 		t.Errorf("processes are left: %s", out)
 	}
+}
+
+// Who is root in a user namespace only, as engines without root have one for their
+// runtimes, has his own state and runs containers as root does, without limits.
+func TestRootlessAsRoot(t *testing.T) {
+	needCommand(t, "unshare")
+	o := newOrdinary(t)
+	asRoot := func(args ...string) *result {
+		cmd := asNobody(exec.CommandContext(testkit.Soon(t), "unshare", append([]string{"-U", "-r", "-m", binary}, args...)...))
+		cmd.Env, cmd.Dir = append(o.env(), "USER=nobody"), o.home
+		return finish(t, cmd)
+	}
+	change := func(s *specs.Spec) { // as root's, without a user namespace
+		s.Linux.UIDMappings, s.Linux.GIDMappings = nil, nil
+		s.Linux.Namespaces = slices.DeleteFunc(s.Linux.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == specs.UserNamespace })
+		s.Linux.Resources = &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Access: "rwm"}}}
+	}
+	r := asRoot("run", "-b", o.bundle(change, "id", ";", "create", "/dev/null", "x", ";", "echo", "ran"), "c")
+	if got := strings.Split(r.ok(), "\n"); len(got) != 3 || !strings.HasPrefix(got[0], "0:0") || got[1] != "ok" || got[2] != "ran" || r.stderr != "" {
+		t.Errorf("the container says %q and %q", got, r.stderr)
+	}
+	if left := o.left(); left != "" {
+		t.Errorf("left: %s", left)
+	}
+	asRoot("run", "-b", o.bundle(func(s *specs.Spec) { change(s); limitMemory(s) }, "echo"), "c").wants(1, "limits need a cgroup")
+	// His containers are where he finds them as himself.
+	peer := o.bundle(change, "hold")
+	asRoot("create", "-b", peer, "c").ok()
+	if got := o.peapod("list", "-q").ok(); got != "c" {
+		t.Errorf("list says %q", got)
+	}
+	asRoot("delete", "--force", "c").ok()
 }

@@ -21,8 +21,8 @@ type Config struct {
 	// Overlay, when not nil, keeps the container's writes apart from its
 	// image.
 	Overlay *Overlay
-	// UserNamespace tells that the container has a user namespace other
-	// than the caller's: devices are then bound, since they cannot be made.
+	// UserNamespace tells that the container is in a user namespace, of its own
+	// or with the caller: devices are then bound, since they cannot be made.
 	UserNamespace bool
 	// Inside has the program open the image, the sources of binds and the
 	// devices, which Open does otherwise: for a caller who may not. The program

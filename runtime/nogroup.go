@@ -10,6 +10,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/peapod/peapod/cgroups"
+	"github.com/peapod/peapod/internal/kernel"
 	"golang.org/x/sys/unix"
 )
 
@@ -43,42 +44,55 @@ func (c *plan) findGroup(root, id string) error {
 	if cause == nil {
 		return nil
 	}
+	user := kernel.InUserNamespace()
+	if user && c.delegate(root, id) == nil {
+		return nil
+	}
 	err := needsNoGroup(c.spec.Linux.Resources, fmt.Errorf("linux.resources: limits need a cgroup: %w; or leave the limits out", cause))
-	if err == nil && !c.ownPids() {
+	if err == nil && !c.ownPids() && !user {
 		err = fmt.Errorf("linux.namespaces: without a pid namespace of its own, only a cgroup tells the container's processes: %w; or add one", cause)
 	}
 	c.group, c.noGroup = "", cause
 	return err
 }
 
-// findDelegated is findGroup for ordinary users. A path that is not theirs is a
-// wish: engines give one always.
+// findDelegated is findGroup for ordinary users.
 func (c *plan) findDelegated(root, id string) error {
 	if !c.real {
 		return nil
 	}
-	above, cause := cgroups.Delegated()
-	wish := c.spec.Linux.CgroupsPath
-	switch {
-	case cause == nil && wish == "":
-		c.group = above + "/" + strings.ReplaceAll(strings.Trim(cgroupPath(c.spec, root, id), "/"), "/", "-")
-	case cause == nil && cgroups.Below(wish, above):
-		c.group = filepath.Join("/", wish)
-	case cause == nil:
-		cause = fmt.Errorf("linux.cgroupsPath %q: not below %s/", wish, above)
-	}
-	r := c.spec.Linux.Resources
-	if c.group != "" {
-		if r != nil { // rules for devices need privilege, and in a user namespace nobody can make any
-			rest, linux := *r, *c.spec.Linux // the caller's stay as they are
-			rest.Devices = nil
-			linux.Resources = &rest
-			c.spec.Linux = &linux
-		}
+	cause := c.delegate(root, id)
+	if cause == nil {
 		return nil
 	}
-	return needsNoGroup(r, fmt.Errorf("linux.resources: %w: limits need a cgroup, and none is delegated to this user (%v): "+
+	return needsNoGroup(c.spec.Linux.Resources, fmt.Errorf("linux.resources: %w: limits need a cgroup, and none is delegated to this user (%v): "+
 		"leave them out, run it in one (systemd-run --user --scope -p Delegate=yes), or run it with sudo", unix.EPERM, cause))
+}
+
+// delegate chooses a group below what is delegated to the caller, or tells why there
+// is none. A path that is not there is a wish: engines give one always.
+func (c *plan) delegate(root, id string) error {
+	above, err := cgroups.Delegated()
+	if err != nil {
+		return err
+	}
+	switch wish := c.spec.Linux.CgroupsPath; {
+	case wish == "":
+		c.group = above + "/" + strings.ReplaceAll(strings.Trim(cgroupPath(c.spec, root, id), "/"), "/", "-")
+	case cgroups.Below(wish, above):
+		c.group = filepath.Join("/", wish)
+	default:
+		return fmt.Errorf("linux.cgroupsPath %q: not below %s/", wish, above)
+	}
+	if r := c.spec.Linux.Resources; r != nil {
+		// Rules for devices need privilege, and in a user namespace nobody can
+		// make any. The caller's stay as they are.
+		rest, linux := *r, *c.spec.Linux
+		rest.Devices = nil
+		linux.Resources = &rest
+		c.spec.Linux = &linux
+	}
+	return nil
 }
 
 // ownPids: the processes can be told from the host's without a cgroup.
@@ -113,10 +127,16 @@ func (r *Runtime) restrict(p *plan, id string) {
 	if p.noGroup == nil {
 		return
 	}
+	if kernel.InUserNamespace() {
+		// In one the kernel itself refuses devices; and an engine without root
+		// expects no group, so that this is no news.
+		r.log().Debug("the container has no cgroup", "id", id, "cause", p.noGroup)
+		return
+	}
 	r.tellNoGroup(p.noGroup, id)
 	caps := p.id.caps.withoutDevices()
 	if p.members.user() || caps == p.id.caps {
-		return // in a user namespace the kernel itself refuses devices
+		return
 	}
 	r.log().Warn("CAP_MKNOD is not given: without a cgroup nothing would restrict the devices that it makes", "id", id)
 	p.id.caps = caps

@@ -9,6 +9,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/peapod/peapod/cgroups"
+	"github.com/peapod/peapod/internal/kernel"
 	"github.com/peapod/peapod/internal/program"
 	"github.com/peapod/peapod/rootfs"
 	"golang.org/x/sys/unix"
@@ -115,7 +116,7 @@ func (o *CreateOptions) plan(root, id string, open bool) (c *plan, err error) {
 	c.hooks = newSetupHooks(spec.Hooks)
 	c.rootfs = &rootfs.Config{
 		Spec: &spec, Bundle: options.Bundle, Overlay: options.Overlay,
-		UserNamespace: c.members.user(), IDMap: c.members.idMap(&spec),
+		UserNamespace: c.members.user() || c.real && kernel.InUserNamespace(), IDMap: c.members.idMap(&spec),
 		Terminal: c.id.Terminal, NoPivot: options.NoPivot,
 		Inside:   rootless() || c.members.base != nil,
 		Detached: !c.members.has(unix.CLONE_NEWNS),

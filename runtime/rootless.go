@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"syscall"
 
+	"github.com/peapod/peapod/internal/kernel"
 	"github.com/peapod/peapod/internal/program"
 	"github.com/peapod/peapod/namespaces"
 	"golang.org/x/sys/unix"
@@ -86,7 +87,7 @@ func (id *identity) ownScore(p *program.Program) {
 // keepsGroups are the errors with which an ordinary user keeps his own groups:
 // where he maps nothing but his id, the kernel lets nobody give any up.
 func (id *identity) keepsGroups() []unix.Errno {
-	if rootless() && len(id.User.AdditionalGids) == 0 {
+	if (rootless() || kernel.InUserNamespace()) && len(id.User.AdditionalGids) == 0 {
 		return []unix.Errno{unix.EPERM}
 	}
 	return nil

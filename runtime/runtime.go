@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/peapod/peapod/internal/kernel"
 	"github.com/peapod/peapod/namespaces"
 )
 
@@ -23,12 +24,13 @@ type Runtime struct {
 	expected atomic.Pointer[namespaces.Nursery] // see Expect
 }
 
-// DefaultRoot is /run/peapod for root, $XDG_RUNTIME_DIR/peapod for others.
+// DefaultRoot is /run/peapod for root, $XDG_RUNTIME_DIR/peapod for others: also for
+// one who is root in a user namespace only, as in that of podman without root.
 func DefaultRoot() string {
-	if !rootless() {
+	dir := os.Getenv("XDG_RUNTIME_DIR")
+	if !rootless() && (dir == "" || os.Getenv("USER") == "root" || !kernel.InUserNamespace()) {
 		return "/run/peapod"
 	}
-	dir := os.Getenv("XDG_RUNTIME_DIR")
 	if dir == "" {
 		dir = filepath.Join("/run/user", strconv.Itoa(os.Geteuid())) // where systemd has it
 	}
