@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -25,6 +26,8 @@ type stack struct {
 	host *os.File // its network, where that is not the one that this process is in
 
 	network string // of the pods
+
+	command func(args ...string) *exec.Cmd // runs peapod
 }
 
 // newStack writes a manifest: in its text X- stands for the stack's name and a
@@ -32,21 +35,33 @@ type stack struct {
 // pods are those called X-POD.
 func newStack(t testing.TB, text string, pods ...string) *stack {
 	t.Helper()
-	s := &stack{t: t, name: newName(t), path: filepath.Join(t.TempDir(), "stack.yaml"), network: "none"}
+	return newStackBy(t, func(args ...string) *exec.Cmd { return command(t, args...) }, t.TempDir(), newRoot(t), text, pods...)
+}
+
+// newStackBy writes a manifest into a directory, for somebody who runs peapod so
+// and has an image.
+func newStackBy(t testing.TB, command func(args ...string) *exec.Cmd, dir, image, text string, pods ...string) *stack {
+	t.Helper()
+	s := &stack{t: t, name: newName(t), path: filepath.Join(dir, "stack.yaml"), network: "none", command: command}
 	t.Cleanup(func() {
 		for _, pod := range pods {
 			if t.Failed() {
-				r := peapod(t, "pod", "logs", "--tail", "10", s.of(pod))
+				r := s.peapod("pod", "logs", "--tail", "10", s.of(pod))
 				t.Logf("%s:\n%s%s", pod, r.stdout, r.stderr)
 			}
-			peapod(t, "pod", "rm", "--force", s.of(pod)).ok()
+			s.peapod("pod", "rm", "--force", s.of(pod)).ok()
 		}
 	})
-	text = strings.NewReplacer("X-", s.name+"-", "app: X", "app: "+s.name, "IMAGE", newRoot(t)).Replace(text)
+	text = strings.NewReplacer("X-", s.name+"-", "app: X", "app: "+s.name, "IMAGE", image).Replace(text)
 	if err := os.WriteFile(s.path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return s
+}
+
+func (s *stack) peapod(args ...string) *result {
+	s.t.Helper()
+	return finish(s.t, s.command(args...))
 }
 
 // runStack runs one until its pods listen.
@@ -66,7 +81,7 @@ func (s *stack) run() {
 func (s *stack) starts() (r *result) {
 	s.t.Helper()
 	start := func() error {
-		r = finish(s.t, command(s.t, "pod", "run", "-d", "--network", s.network, s.path))
+		r = s.peapod("pod", "run", "-d", "--network", s.network, s.path)
 		return nil
 	}
 	if s.host == nil {
@@ -157,6 +172,33 @@ func (s *stack) hears(from, to, say string) string {
 	return string(b)
 }
 
+// podSupervisor is what a pod's status tells of its supervisor.
+type podSupervisor struct {
+	PID, Netns int
+	Log        string
+}
+
+func (s *stack) supervisorOf(pod string) podSupervisor {
+	s.t.Helper()
+	return decode[struct {
+		Status struct{ Supervisor podSupervisor }
+	}](s.t, s.peapod("pod", "inspect", s.of(pod)).ok()).Status.Supervisor
+}
+
+// inside is the stack with a pod's network in the place of the host's.
+func (s *stack) inside(pod string) *stack {
+	s.t.Helper()
+	status := s.supervisorOf(pod)
+	netns, err := namespaces.Open(namespaces.Network, fmt.Sprintf("/proc/%d/fd/%d", status.PID, status.Netns))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { netns.Close() })
+	other := *s
+	other.host = netns
+	return &other
+}
+
 // of is the full name of a pod or service.
 func (s *stack) of(name string) string { return s.name + "-" + name }
 
@@ -167,7 +209,7 @@ func (s *stack) in(pod string, operations ...string) string {
 	for i := range args {
 		args[i] = strings.ReplaceAll(args[i], "X-", s.name+"-")
 	}
-	return strings.ReplaceAll(peapod(s.t, args...).ok(), s.name+"-", "X-")
+	return strings.ReplaceAll(s.peapod(args...).ok(), s.name+"-", "X-")
 }
 
 // sees waits until what the probe does in a pod prints what is wanted.
@@ -184,7 +226,7 @@ func (s *stack) sees(want, pod string, operations ...string) {
 // inspect is the service as peapod tells it.
 func (s *stack) inspect(service string) inspectedService {
 	s.t.Helper()
-	return decode[[]inspectedService](s.t, peapod(s.t, "service", "inspect", s.of(service)).ok())[0]
+	return decode[[]inspectedService](s.t, s.peapod("service", "inspect", s.of(service)).ok())[0]
 }
 
 // at is the service's own address with a port.

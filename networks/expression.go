@@ -9,7 +9,8 @@ import (
 	"github.com/peapod/peapod/internal/netlink"
 )
 
-// expression is one step of a rule of nftables. Values go through the register 1.
+// expression is one step of a rule of nftables. Values go through the register 1,
+// where no other is given.
 type expression struct {
 	name string
 	put  func(*netlink.Message) // its attributes
@@ -22,9 +23,19 @@ const (
 	related     = 1 << 2
 )
 
-func meta(key uint32) expression {
+func meta(key uint32) expression { return metaTo(key, unix.NFT_REG_1) }
+
+func metaTo(key, register uint32) expression {
 	return expression{"meta", func(m *netlink.Message) {
-		m.Big32(unix.NFTA_META_KEY, key).Big32(unix.NFTA_META_DREG, unix.NFT_REG_1)
+		m.Big32(unix.NFTA_META_KEY, key).Big32(unix.NFTA_META_DREG, register)
+	}}
+}
+
+// load reads from one of the packet's headers.
+func load(header, offset, size, register uint32) expression {
+	return expression{"payload", func(m *netlink.Message) {
+		m.Big32(unix.NFTA_PAYLOAD_DREG, register).Big32(unix.NFTA_PAYLOAD_BASE, header)
+		m.Big32(unix.NFTA_PAYLOAD_OFFSET, offset).Big32(unix.NFTA_PAYLOAD_LEN, size)
 	}}
 }
 
@@ -57,11 +68,7 @@ func masked(mask []byte) expression {
 // subnet.
 func within(subnet netip.Prefix, offset, op uint32) []expression {
 	addr := subnet.Masked().Addr().AsSlice()
-	load := expression{"payload", func(m *netlink.Message) {
-		m.Big32(unix.NFTA_PAYLOAD_DREG, unix.NFT_REG_1).Big32(unix.NFTA_PAYLOAD_BASE, unix.NFT_PAYLOAD_NETWORK_HEADER)
-		m.Big32(unix.NFTA_PAYLOAD_OFFSET, offset).Big32(unix.NFTA_PAYLOAD_LEN, uint32(len(addr)))
-	}}
-	return []expression{load, masked(mask(subnet.Bits(), len(addr))), compare(op, addr)}
+	return []expression{load(unix.NFT_PAYLOAD_NETWORK_HEADER, offset, uint32(len(addr)), unix.NFT_REG_1), masked(mask(subnet.Bits(), len(addr))), compare(op, addr)}
 }
 
 func mask(bits, size int) []byte {
@@ -72,17 +79,23 @@ func mask(bits, size int) []byte {
 	return b[:size]
 }
 
-func drop() expression {
+func drop() expression { return verdict(nfDrop) }
+
+// verdict decides about the packet, in this chain.
+func verdict(code uint32) expression {
 	return expression{"immediate", func(m *netlink.Message) {
 		m.Big32(unix.NFTA_IMMEDIATE_DREG, unix.NFT_REG_VERDICT)
 		m.Nest(unix.NFTA_IMMEDIATE_DATA, func() {
-			m.Nest(unix.NFTA_DATA_VERDICT, func() { m.Big32(unix.NFTA_VERDICT_CODE, nfDrop) })
+			m.Nest(unix.NFTA_DATA_VERDICT, func() { m.Big32(unix.NFTA_VERDICT_CODE, code) })
 		})
 	}}
 }
 
-// nfDrop is NF_DROP of linux/netfilter.h.
-const nfDrop = 0
+// NF_DROP and NF_ACCEPT of linux/netfilter.h.
+const (
+	nfDrop   = 0
+	nfAccept = 1
+)
 
 // number is a number as it is in a register.
 func number(n uint32) []byte { return binary.NativeEndian.AppendUint32(nil, n) }

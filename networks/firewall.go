@@ -28,7 +28,7 @@ const (
 	chainForward = "forward"
 )
 
-func tableName(bridge string) string { return "peapod_" + bridge }
+func tableOf(bridge string) table { return table("peapod_" + bridge) }
 
 // protect makes the bridge's table. One that is there is kept unless the bridge
 // is new: what is in it comes of the bridge's subnets.
@@ -38,11 +38,11 @@ func protect(bridge string, subnets []netip.Prefix, fresh bool) error {
 		return fail("speak to", "netfilter", lacking(err, "netfilter (module nfnetlink)"))
 	}
 	defer c.Close()
-	if !fresh && c.Get(table(unix.NFT_MSG_GETTABLE, bridge), nil) == nil {
+	if !fresh && c.Get(tableOf(bridge).get(), nil) == nil {
 		return nil
 	}
 	err = c.Batch(unix.NFNL_SUBSYS_NFTABLES, planTable(bridge, subnets)...)
-	return fail("make", "nftables' table "+tableName(bridge),
+	return fail("make", tableOf(bridge).String(),
 		lacking(err, "nf_tables with masquerading (modules nf_tables, nft_chain_nat, nft_masq, nft_ct)"))
 }
 
@@ -53,71 +53,34 @@ func unprotect(bridge string) error {
 		return nil // then there is none
 	}
 	defer c.Close()
-	err = c.Batch(unix.NFNL_SUBSYS_NFTABLES, table(unix.NFT_MSG_DELTABLE, bridge))
+	err = c.Batch(unix.NFNL_SUBSYS_NFTABLES, tableOf(bridge).remove())
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
 		return nil
 	}
-	return fail("remove", "nftables' table "+tableName(bridge), err)
+	return fail("remove", tableOf(bridge).String(), err)
 }
 
 // planTable lists the messages that put the table in the place of one that may
 // be there.
 func planTable(bridge string, subnets []netip.Prefix) []*netlink.Message {
+	t := tableOf(bridge)
 	list := []*netlink.Message{
-		table(unix.NFT_MSG_NEWTABLE, bridge), table(unix.NFT_MSG_DELTABLE, bridge), table(unix.NFT_MSG_NEWTABLE, bridge),
-		chain(bridge, chainPost, "nat", unix.NF_INET_POST_ROUTING, 100),
-		chain(bridge, chainForward, "filter", unix.NF_INET_FORWARD, 0),
+		t.make(0), t.remove(), t.make(0),
+		t.chain(chainPost, "nat", unix.NF_INET_POST_ROUTING, 100),
+		t.chain(chainForward, "filter", unix.NF_INET_FORWARD, 0),
 	}
 	for _, s := range subnets {
-		list = append(list, rule(bridge, chainPost, masquerade(s)...))
+		list = append(list, t.rule(chainPost, masquerade(s)...))
 	}
-	return append(list, rule(bridge, chainForward, shield(bridge)...))
-}
-
-func nftables(typ, flags uint16) *netlink.Message {
-	header := []byte{unix.NFPROTO_INET, unix.NFNETLINK_V0, 0, 0}
-	return netlink.New(unix.NFNL_SUBSYS_NFTABLES<<8|typ, flags, header)
-}
-
-func table(typ uint16, bridge string) *netlink.Message {
-	flags := uint16(0)
-	if typ == unix.NFT_MSG_NEWTABLE {
-		flags = unix.NLM_F_CREATE
-	}
-	return nftables(typ, flags).String(unix.NFTA_TABLE_NAME, tableName(bridge))
-}
-
-func chain(bridge, name, typ string, hook uint32, priority int32) *netlink.Message {
-	m := nftables(unix.NFT_MSG_NEWCHAIN, unix.NLM_F_CREATE).String(unix.NFTA_CHAIN_TABLE, tableName(bridge)).String(unix.NFTA_CHAIN_NAME, name)
-	m.Nest(unix.NFTA_CHAIN_HOOK, func() {
-		m.Big32(unix.NFTA_HOOK_HOOKNUM, hook).Big32(unix.NFTA_HOOK_PRIORITY, uint32(priority))
-	})
-	return m.String(unix.NFTA_CHAIN_TYPE, typ)
-}
-
-func rule(bridge, chain string, list ...expression) *netlink.Message {
-	m := nftables(unix.NFT_MSG_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_APPEND)
-	m.String(unix.NFTA_RULE_TABLE, tableName(bridge)).String(unix.NFTA_RULE_CHAIN, chain)
-	return m.Nest(unix.NFTA_RULE_EXPRESSIONS, func() {
-		for _, e := range list {
-			m.Nest(unix.NFTA_LIST_ELEM, func() {
-				m.String(unix.NFTA_EXPR_NAME, e.name)
-				m.Nest(unix.NFTA_EXPR_DATA, func() { e.put(m) })
-			})
-		}
-	})
+	return append(list, t.rule(chainForward, shield(bridge)...))
 }
 
 // masquerade puts the host's address in the place of a pod's in what leaves for
 // anywhere but the other pods.
 func masquerade(subnet netip.Prefix) []expression {
-	proto, source, to := byte(unix.NFPROTO_IPV4), uint32(12), uint32(16)
-	if subnet.Addr().Is6() {
-		proto, source, to = unix.NFPROTO_IPV6, 8, 24
-	}
-	list := []expression{meta(unix.NFT_META_NFPROTO), compare(unix.NFT_CMP_EQ, []byte{proto})}
-	list = append(list, within(subnet, source, unix.NFT_CMP_EQ)...)
-	list = append(list, within(subnet, to, unix.NFT_CMP_NEQ)...)
+	f := familyOf(subnet.Addr())
+	list := append(f.only(), within(subnet, f.source, unix.NFT_CMP_EQ)...)
+	list = append(list, within(subnet, f.destination, unix.NFT_CMP_NEQ)...)
 	return append(list, expression{"masq", func(*netlink.Message) {}})
 }
 

@@ -39,6 +39,7 @@ type hub struct {
 	traffic  *trafficServer // or nil
 
 	ranges hostRanges
+	warned sync.Once // that services' own ports are bound in pods
 
 	inherited map[string]*registration // services of processes that died, by name
 }
@@ -370,7 +371,7 @@ func (h *hub) attach(s *Supervisor, netns *os.File) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	sp := newSpace(h, netns)
-	sp.own = s.loopback
+	sp.own, sp.podLog = s.loopback, s.store.Log
 	sp.hosts, sp.hostsBase = s.hostsFile("hosts"), s.hosts
 	if s.pod.servesDNS() {
 		if err := sp.serveDNS(); err != nil {

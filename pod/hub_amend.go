@@ -86,7 +86,8 @@ type hostFailure struct {
 }
 
 // align has the host listen at what the service is to have there, and nowhere
-// else.
+// else. At a service's own address ordinary users do without ports that they may
+// not have.
 func (sp *space) align(s *hubService) (failed *hostFailure) {
 	wanted := map[*hubPort]map[netip.AddrPort]hostListener{}
 	for _, p := range s.ports {
@@ -110,7 +111,8 @@ func (sp *space) align(s *hubService) (failed *hostFailure) {
 			if slices.ContainsFunc(sp.fronts[p], func(f *front) bool { return f.addr == addr }) {
 				continue
 			}
-			if err := sp.listenFor(p, addr, slices.Contains(addresses, addr.Addr())); err != nil {
+			own := slices.Contains(addresses, addr.Addr())
+			if err := sp.listenFor(p, addr, own); err != nil && !(own && deniedPort(err) != "") {
 				return &hostFailure{l, err}
 			}
 		}

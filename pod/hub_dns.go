@@ -196,10 +196,13 @@ func (sp *space) serveDNS() (err error) {
 }
 
 // leadDNS leads queries past the table, which refuses what it does not know.
-func (sp *space) leadDNS(table *sklookup.Table) error {
+func (sp *space) leadDNS(table leader) error {
 	if sp.dns == nil {
 		return nil
 	}
 	at := netip.AddrPortFrom(dnsAddress, dnsPort)
+	if sp.redirect != nil {
+		return errors.Join(sp.redirect.Except(sklookup.UDP, at), sp.redirect.Except(sklookup.TCP, at))
+	}
 	return errors.Join(table.Lead(sklookup.UDP, at, sp.dns.udp), table.Lead(sklookup.TCP, at, sp.dns.tcp))
 }

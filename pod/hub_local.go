@@ -2,10 +2,8 @@ package pod
 
 import (
 	"net/netip"
-	"os"
 	"sync"
 
-	"github.com/peapod/peapod/internal/sklookup"
 	"github.com/peapod/peapod/namespaces"
 	"github.com/peapod/peapod/networks"
 )
@@ -87,26 +85,19 @@ func (sp *space) makeLocal(p netip.Prefix) (release func(), err error) {
 	return none, nil
 }
 
-// openTable opens the table of a range, unless it is. nil is where that is not
-// possible: listeners are bound to the services' own ports.
-func (sp *space) openTable(p netip.Prefix) (table *sklookup.Table, err error) {
+// openTable opens what leads to services of a range, unless it is. nil is where that
+// is not possible: listeners are bound to the services' own ports.
+func (sp *space) openTable(p netip.Prefix) (table leader, err error) {
 	if sp.tables[p] != nil || sp.plain {
 		return sp.tables[p], nil
-	}
-	netns := sp.netns
-	if netns == nil {
-		if netns, err = os.Open("/proc/self/ns/net"); err != nil {
-			return nil, err
-		}
-		defer netns.Close()
 	}
 	var own netip.Addr
 	if p.Contains(sp.own) {
 		own = sp.own
 	}
-	if table, err = sklookup.Open(netns, p, own); err != nil {
+	if table, err = sp.openLeader(p, own); err != nil {
 		sp.plain = true
-		sp.hub.store.log().Warn("containers cannot listen on the ports of services on all addresses", "error", err)
+		sp.warnPlain(err)
 		return nil, nil
 	}
 	sp.tables[p] = table

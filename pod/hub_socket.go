@@ -36,6 +36,10 @@ func (sp *space) boundSocket(addr netip.AddrPort, kind int) (_ *os.File, err err
 	}
 	if kind == unix.SOCK_STREAM && err == nil {
 		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+		if sp.redirect != nil && err == nil {
+			// One that follows has the same port, as long as connections are open.
+			err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+		}
 	}
 	if err == nil {
 		err = unix.Bind(fd, name)
@@ -70,7 +74,7 @@ const mostWaiting = 1<<16 - 1
 
 // ownListener listens at an address of a service.
 func (sp *space) ownListener(addr netip.AddrPort) (*net.TCPListener, error) {
-	if addr.Addr().Is4() {
+	if addr.Addr().Is4() && sp.redirect == nil {
 		return sp.listener(addr)
 	}
 	f, err := sp.boundSocket(addr, unix.SOCK_STREAM)

@@ -3,11 +3,13 @@ package pod
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/netip"
 	"os"
 
 	"github.com/peapod/peapod/internal/sklookup"
 	"github.com/peapod/peapod/namespaces"
+	"github.com/peapod/peapod/networks"
 	"github.com/peapod/peapod/proxy"
 	"golang.org/x/sys/unix"
 )
@@ -15,15 +17,17 @@ import (
 // space is a network namespace from which services are reached. Its methods are
 // called with the hub's mu held.
 type space struct {
-	hub   *hub
-	netns *os.File // nil: this process's
+	hub    *hub
+	netns  *os.File     // nil: this process's
+	podLog *slog.Logger // or nil
 
-	tables map[netip.Prefix]*sklookup.Table // by the range, from the first service of it on
-	plain  bool                             // there can be none
-	local  map[netip.Prefix]bool            // ranges that were made so
-	own    netip.Addr                       // of podRange: that of the pod whose namespace it is
-	fronts map[*hubPort][]*front
-	dns    *dnsSockets // nil where there is no server
+	tables   map[netip.Prefix]leader // by the range, from the first service of it on
+	redirect *networks.Redirect      // which all of them are, or nil
+	plain    bool                    // there can be none
+	local    map[netip.Prefix]bool   // ranges that were made so
+	own      netip.Addr              // of podRange: that of the pod whose namespace it is
+	fronts   map[*hubPort][]*front
+	dns      *dnsSockets // nil where there is no server
 
 	hosts     string // the path of its /etc/hosts
 	hostsBase string // what that begins with
@@ -35,16 +39,16 @@ type front struct {
 	proxyFront
 	addr     netip.AddrPort
 	protocol int
-	table    *sklookup.Table // that leads to socket, or nil
-	socket   *os.File        // the same that the front accepts from, where a table leads to it
+	table    leader   // that leads to socket, or nil
+	socket   *os.File // the same that the front accepts from, where a table leads to it
 	led      bool
-	release  func() // when nothing of it is left, or nil
+	releases []func() // when nothing of it is left
 }
 
 // end gives up what the front needs beside itself. It has ended.
 func (f *front) end() {
-	if f.release != nil {
-		f.release()
+	for _, release := range f.releases {
+		release()
 	}
 }
 
@@ -55,7 +59,7 @@ type proxyFront interface {
 }
 
 func newSpace(h *hub, netns *os.File) *space {
-	return &space{hub: h, netns: netns, fronts: map[*hubPort][]*front{}, tables: map[netip.Prefix]*sklookup.Table{}, local: map[netip.Prefix]bool{}}
+	return &space{hub: h, netns: netns, fronts: map[*hubPort][]*front{}, tables: map[netip.Prefix]leader{}, local: map[netip.Prefix]bool{}}
 }
 
 func (sp *space) host() bool { return sp.netns == nil }
@@ -77,7 +81,7 @@ func (sp *space) openPorts(s *hubService, ports []*hubPort) {
 		}
 		for _, p := range ports {
 			if err := sp.listenFor(p, netip.AddrPortFrom(ip, uint16(p.port.Port)), true); err != nil {
-				sp.hub.store.log().Error("a service cannot be reached from a network namespace", "service", s.record.Service.Metadata.Name, "address", ip, "port", p.port.Port, "error", err)
+				sp.log().Error("a service cannot be reached from a network namespace", "service", s.record.Service.Metadata.Name, "address", ip, "port", p.port.Port, "error", err)
 			}
 		}
 	}
@@ -116,28 +120,30 @@ func (sp *space) listen(addr netip.AddrPort, p *hubPort) error {
 		release()
 		return err
 	}
-	f.addr, f.release = addr, release
+	f.addr, f.releases = addr, append(f.releases, release)
 	sp.fronts[p] = append(sp.fronts[p], f)
 	return nil
 }
 
 // ownFront listens through a socket that is bound to another port of the address,
 // which is in nobody's way, and to which a table leads. An answer by UDP has to come
-// from the port itself: a raw socket sends it.
+// from the port itself: where BPF leads, a raw socket sends it.
 func (sp *space) ownFront(within netip.Prefix, addr netip.AddrPort, p *hubPort) (*front, error) {
 	table, err := sp.openTable(within)
 	if err != nil {
 		return nil, err
 	}
-	bound := addr
-	if table != nil {
-		bound = netip.AddrPortFrom(addr.Addr(), 0)
-	}
+	bound := sp.boundFor(addr, table, p.udp())
 	f := &front{table: table}
 	if p.udp() {
 		err = sp.serveOwnUDP(f, bound, addr, p)
 	} else {
-		err = sp.serveOwn(f, bound, p)
+		err = sp.serveOwn(f, bound, addr, p)
+	}
+	if err == nil {
+		if err = sp.hold(f, addr); err != nil {
+			f.Close()
+		}
 	}
 	if err != nil {
 		f.socket.Close()
@@ -150,7 +156,7 @@ func (sp *space) ownFront(within netip.Prefix, addr netip.AddrPort, p *hubPort) 
 	return f, nil
 }
 
-func (sp *space) serveOwn(f *front, bound netip.AddrPort, p *hubPort) error {
+func (sp *space) serveOwn(f *front, bound, addr netip.AddrPort, p *hubPort) error {
 	l, err := sp.ownListener(bound)
 	if err != nil {
 		return err
@@ -160,7 +166,7 @@ func (sp *space) serveOwn(f *front, bound netip.AddrPort, p *hubPort) error {
 		l.Close()
 		return err
 	}
-	f.proxyFront, err = p.proxy.Serve(context.Background(), l, p.pool)
+	f.proxyFront, err = p.proxy.Serve(context.Background(), &proxy.LedListener{TCPListener: l, To: addr}, p.pool)
 	return err
 }
 
@@ -170,7 +176,7 @@ func (sp *space) serveOwnUDP(f *front, bound, addr netip.AddrPort, p *hubPort) (
 		return err
 	}
 	o := proxy.UDPOptions{Socket: f.socket, IdleTimeout: p.service.options.IdleTimeout, Log: sp.hub.store.Log}
-	if bound != addr {
+	if bound != addr && sp.redirect == nil {
 		domain := unix.AF_INET
 		if addr.Addr().Is6() {
 			domain = unix.AF_INET6
@@ -247,6 +253,9 @@ func (sp *space) shutFront(service string, f *front) {
 func (sp *space) close() {
 	for _, table := range sp.tables {
 		table.Close()
+	}
+	if sp.redirect != nil {
+		sp.redirect.Close() // also where it covers nothing
 	}
 	sp.dns.close()
 	for _, fronts := range sp.fronts {

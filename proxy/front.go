@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,8 +17,9 @@ type Front struct {
 	pool  *Pool
 	fd    int32 // closed when no loop watches it any more
 	addr  net.Addr
-	paced bool // what is accepted is
-	debug bool // the log wants the end of single connections
+	paced bool           // what is accepted is
+	debug bool           // the log wants the end of single connections
+	led   netip.AddrPort // what clients connect to, where that is not the socket's
 
 	unwatch  func() // the context and the pool
 	stopOnce sync.Once

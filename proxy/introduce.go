@@ -50,8 +50,8 @@ func (l *loop) readHeader(s *session) {
 // introduce tells the endpoint who the client is. It returns false if the session
 // is gone.
 func (l *loop) introduce(s *session, version uint8) bool {
-	h := Header{Source: s.peer}
-	if sysGetsockname(s.client.fd, &l.address) == 0 {
+	h := Header{Source: s.peer, Destination: s.front.led}
+	if !h.Destination.IsValid() && sysGetsockname(s.client.fd, &l.address) == 0 {
 		h.Destination = l.address.get()
 	}
 	b := l.buf[:0]

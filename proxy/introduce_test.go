@@ -55,6 +55,36 @@ func TestEndpointHeader(t *testing.T) {
 	}
 }
 
+// TestEndpointHeaderLed has clients whose connections are led to another address than
+// they were made to.
+func TestEndpointHeaderLed(t *testing.T) {
+	pool := NewPool(PoolOptions{})
+	pool.Set([]Endpoint{{ID: "a", Addr: netip.MustParseAddrPort(server(t, copyBack)), Header: 2}})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := netip.MustParseAddrPort("127.96.1.1:80")
+	p := &Proxy{}
+	defer p.Close()
+	f, err := p.Serve(t.Context(), &LedListener{l.(*net.TCPListener), to}, pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.Addr().String() != to.String() {
+		t.Errorf("the front is called %s", f.Addr())
+	}
+	c := connect(t, l.Addr())
+	c.CloseWrite()
+	got, err := io.ReadAll(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h, _, err := ParseHeader(got); err != nil || h.Destination != to || h.Source.String() != c.LocalAddr().String() {
+		t.Errorf("%+v, %v", h, err)
+	}
+}
+
 // TestEndpointTransparent needs no privilege for clients of loopback addresses.
 func TestEndpointTransparent(t *testing.T) {
 	addr := server(t, func(c *net.TCPConn) { io.WriteString(c, c.RemoteAddr().(*net.TCPAddr).IP.String()) })

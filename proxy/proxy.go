@@ -155,7 +155,8 @@ func (p *Proxy) Forward(ctx context.Context, addr string, to *Pool) (*Front, err
 
 // Serve forwards what arrives at a listener that was made elsewhere, for example
 // in another network namespace: a *net.TCPListener, or another one with a method
-// SyscallConn. It takes over the listener and closes it, also when it fails.
+// SyscallConn, such as a [LedListener]. It takes over the listener and closes it,
+// also when it fails.
 func (p *Proxy) Serve(ctx context.Context, l net.Listener, to *Pool) (*Front, error) {
 	defer l.Close()
 	if err := p.validate(to); err != nil {
@@ -177,6 +178,9 @@ func (p *Proxy) Serve(ctx context.Context, l net.Listener, to *Pool) (*Front, er
 	}
 	debug := p.log().Enabled(context.Background(), slog.LevelDebug)
 	f := &Front{proxy: p, debug: debug, pool: to, fd: fd, addr: l.Addr(), paced: paces(int(fd)), gone: make(chan struct{})}
+	if led, ok := l.(*LedListener); ok {
+		f.led = led.To
+	}
 	p.fronts[f] = struct{}{}
 	f.start(ctx)
 	return f, nil

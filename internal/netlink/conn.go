@@ -45,12 +45,19 @@ func Open(family int) (*Conn, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
+	return Adopt(fd), nil
+}
+
+// Adopt makes a connection of a netlink socket, which is the connection's from then
+// on. It belongs to the network namespace in which it was made. Who sends may have
+// to have the privilege there as well as who made it (netlink_capable of the kernel).
+func Adopt(fd int) *Conn {
 	// Answers without a copy of the question; words beside the number; dumps
 	// of what was asked for only. Kernels that know none of these work too.
 	for _, o := range []int{unix.NETLINK_CAP_ACK, unix.NETLINK_EXT_ACK, unix.NETLINK_GET_STRICT_CHK} {
 		unix.SetsockoptInt(fd, unix.SOL_NETLINK, o, 1)
 	}
-	return &Conn{fd: fd}, nil
+	return &Conn{fd: fd}
 }
 
 // Close ends the connection.

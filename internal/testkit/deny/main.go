@@ -1,7 +1,7 @@
 // Command deny executes a command under a seccomp filter that refuses one
-// system call:
+// system call, or that with a first argument of 32 bits:
 //
-//	deny NUMBER ERRNO COMMAND [ARG...]
+//	deny NUMBER[:ARGUMENT] ERRNO COMMAND [ARG...]
 package main
 
 import (
@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -21,10 +22,17 @@ func main() {
 	}
 }
 
-func deny(number, errno string, command []string) error {
+func deny(call, errno string, command []string) error {
+	number, argument, some := strings.Cut(call, ":")
 	nr, err := strconv.ParseUint(number, 10, 31)
 	if err != nil {
 		return err
+	}
+	first := uint64(0)
+	if some {
+		if first, err = strconv.ParseUint(argument, 10, 32); err != nil {
+			return err
+		}
 	}
 	e, err := strconv.ParseUint(errno, 10, 12)
 	if err != nil {
@@ -34,13 +42,21 @@ func deny(number, errno string, command []string) error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("no new privileges: %w", err)
 	}
-	// struct seccomp_data begins with the number.
-	filter := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0},
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: uint32(nr), Jf: 1},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(e)},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	// struct seccomp_data: the number, then at 16 the arguments, of 8 bytes.
+	load := func(at uint32) unix.SockFilter {
+		return unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: at}
 	}
+	unlessEqual := func(k uint64, skip uint8) unix.SockFilter {
+		return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: uint32(k), Jf: skip}
+	}
+	filter := []unix.SockFilter{load(0), unlessEqual(nr, 1)}
+	if some {
+		filter = []unix.SockFilter{load(0), unlessEqual(nr, 3), load(16), unlessEqual(first, 1)}
+	}
+	filter = append(filter,
+		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(e)},
+		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	)
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	_, _, failed := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&program)))
 	if failed != 0 {
