@@ -84,7 +84,8 @@ func TestPodStopWaits(t *testing.T) {
 	peapod(t, "pod", "run", "-d", path).ok()
 	peapod(t, "kill", name+".a", "STOP").ok()
 	p, _, _ := onTerminal(t, "pod", "stop", name)
-	p.sees("waiting up to 10s for pod " + name + " (peapod pod stop -t 0 " + name + " kills it)")
+	p.sees("stopping pod " + name + ": waiting for a to end, up to ")
+	p.sees("(peapod pod stop -t 0 " + name + " kills it now)")
 	peapod(t, "pod", "stop", "-t", "0", name).ok()
 	if code := p.status(); code != 0 {
 		t.Errorf("status %d", code)
@@ -98,6 +99,7 @@ func TestPodStopTogether(t *testing.T) {
 	peapod(t, "pod", "run", "-d", path).ok()
 	quick, path := podSpec(t, probing("wait"))
 	peapod(t, "pod", "run", "-d", path).ok()
+	logged(t, quick, "ready") // it would not notice a signal before
 	peapod(t, "kill", slow+".a", "STOP").ok()
 	none := testkit.Mark + "none"
 	stop := begin(t, command(t, "pod", "stop", none, slow, quick))

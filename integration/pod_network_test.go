@@ -53,5 +53,5 @@ func TestPodNetworkRefused(t *testing.T) {
 	_, path := podSpec(t, probing("wait"))
 	peapod(t, "pod", "run", "--network", "briddge", path).wants(1, `network "briddge"`, "want none, host, bridge, auto, pasta, slirp4netns or cni:NAME")
 	peapod(t, "pod", "run", "-d", "--network", "bridge,mtu=7", path).wants(1, "want 1280 to 65535")
-	peapod(t, "pod", "run", "--network", "cni:"+testkit.Mark+"none", path).wants(1, "CNI network "+testkit.Mark+"none")
+	peapod(t, "pod", "run", "--network", "cni:"+testkit.Mark+"none", path).wants(1, "to network cni:"+testkit.Mark+"none: no file of /etc/cni/net.d has a network of this name")
 }

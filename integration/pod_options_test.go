@@ -49,19 +49,6 @@ func TestPodGrace(t *testing.T) {
 	peapod(t, "pod", "restart", "--timeout", "-1", name).wants(1, "--timeout -1", "0 or more")
 }
 
-// On a terminal stop tells what it waits for.
-func TestPodStopTells(t *testing.T) {
-	name, path := stubborn(t)
-	peapod(t, "pod", "run", "-d", path).ok()
-	p, _, _ := onTerminal(t, "pod", "stop", name)
-	p.sees("stopping pod " + name + ": waiting for a to end, up to ")
-	p.sees("peapod pod stop -t 0 " + name)
-	peapod(t, "pod", "stop", "-t", "0", name).ok()
-	if code := p.status(); code != 0 {
-		t.Errorf("status %d", code)
-	}
-}
-
 func TestPodAll(t *testing.T) {
 	dir := t.TempDir()
 	in := func(args ...string) *result {
@@ -121,15 +108,27 @@ func TestPodExecNotRunning(t *testing.T) {
 	peapod(t, "pod", "inspect", name+"x").wants(1, "did you mean "+name+"?")
 }
 
+// keeper is a pod that counts its starts in a volume.
+func keeper(t testing.TB) (name, path string) {
+	t.Helper()
+	c := probing("count", "/keep/n", ";", "hold")
+	c["volumeMounts"] = []map[string]any{{"name": "keep", "mountPath": "/keep"}}
+	name, path = podSpec(t, c)
+	spec := decode[map[string]any](t, read(t, path))
+	spec["spec"].(map[string]any)["volumes"] = []map[string]any{{"name": "keep", "emptyDir": map[string]any{}}}
+	writeJSON(t, path, spec)
+	t.Cleanup(func() { peapod(t, "pod", "rm", "-f", name).ok() })
+	return name, path
+}
+
 // logs -f goes on while containers, and the pod, are started again.
 func TestPodLogsFollowRestart(t *testing.T) {
-	name, path := podSpec(t, probing("hold"))
-	t.Cleanup(func() { peapod(t, "pod", "rm", "-f", name).ok() })
+	name, path := keeper(t)
 	peapod(t, "pod", "run", "-d", path).ok()
 	follower := begin(t, command(t, "pod", "logs", "-f", name))
-	follower.sees("ready")
+	follower.sees("start 1")
 	peapod(t, "pod", "restart", name).ok()
-	testkit.Eventually(t, "the follower sees the second run", func() bool { return strings.Count(follower.sees("ready"), "ready") == 2 })
+	follower.sees("start 2")
 	peapod(t, "pod", "stop", name).ok()
 	if code := follower.status(); code != 0 {
 		t.Errorf("status %d", code)

@@ -64,6 +64,7 @@ func (t *task) apply(r *applyRequest) ([]Applied, error) {
 	t.g.mu.Lock()
 	t.g.manifest = a.next
 	t.g.mu.Unlock()
+	t.g.change(m, r)
 	err = sideBySide(len(a.steps), a.steps)
 	if err == nil { // while something is amiss nothing is taken away
 		err = sideBySide(len(a.removals), a.removals)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"syscall"
 
@@ -38,6 +39,8 @@ type request struct {
 	Network string
 	Publish []Port
 	Ranges  []netip.Prefix
+	// Again is for pods that have ended and are registered still.
+	Again bool
 }
 
 // reply is what it writes to descriptor 4 when the pod runs, or cannot.
@@ -61,6 +64,16 @@ func (e *remoteError) ExitCode() int { return e.code }
 // the pods' names and host addresses once all of their containers run. command is
 // a program that calls Supervise, with its arguments.
 func Detach(ctx context.Context, d *Detached, command ...string) (names, addrs []string, err error) {
+	o := &d.Options
+	return detach(ctx, &request{
+		File: d.File, Data: d.Data, Root: o.Store.root(), DataDir: o.Store.dataDir(),
+		Name: o.Name, Env: o.Env, Args: o.Args, Builtin: o.Builtin, Network: o.Network, Publish: o.Publish,
+		Ranges: o.Store.ServiceRanges,
+	}, command)
+}
+
+// detach starts a supervisor and hands the request to it.
+func detach(ctx context.Context, r *request, command []string) (names, addrs []string, err error) {
 	in, out := make([]*os.File, 2), make([]*os.File, 2)
 	for _, pair := range [][]*os.File{in, out} {
 		if pair[0], pair[1], err = os.Pipe(); err != nil {
@@ -80,12 +93,7 @@ func Detach(ctx context.Context, d *Detached, command ...string) (names, addrs [
 	out[1].Close()
 	stop := context.AfterFunc(ctx, func() { cmd.Process.Signal(unix.SIGTERM) })
 	defer stop()
-	o := &d.Options
-	err = json.NewEncoder(in[1]).Encode(request{
-		File: d.File, Data: d.Data, Root: o.Store.root(), DataDir: o.Store.dataDir(),
-		Name: o.Name, Env: o.Env, Args: o.Args, Builtin: o.Builtin, Network: o.Network, Publish: o.Publish,
-		Ranges: o.Store.ServiceRanges,
-	})
+	err = json.NewEncoder(in[1]).Encode(r)
 	in[1].Close()
 	var answer reply
 	if err == nil {
@@ -156,10 +164,19 @@ func startDetached(in io.Reader) (*Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	return StartManifest(context.Background(), m, &Options{
+	if r.File, err = filepath.Abs(r.File); err != nil { // later this process is elsewhere
+		return nil, err
+	}
+	o := &Options{
 		Store: Store{Root: r.Root, Data: r.DataDir, ServiceRanges: r.Ranges}, Name: r.Name, Env: r.Env, Args: r.Args,
-		Builtin: r.Builtin, Network: r.Network, Publish: r.Publish, Keep: true, ownLog: true,
-	})
+		Builtin: r.Builtin, Network: r.Network, Publish: r.Publish, Keep: true, ownLog: true, origin: &r,
+	}
+	if r.Again {
+		m = m.renamed(r.Name)
+		o.Name, o.again = "", true
+		m, o.Args = o.Store.remaining(m, &r)
+	}
+	return StartManifest(context.Background(), m, o)
 }
 
 // closeInherited closes the descriptors from first on that this process was

@@ -38,6 +38,7 @@ type member struct {
 	deployment string // "" where there is none
 	pod        *Pod   // as it is in the manifest
 	supervisor *Supervisor
+	origin     *request // that it is started from, or nil
 }
 
 // GroupResult is how the pods of a group ended.
@@ -81,7 +82,7 @@ func StartManifest(ctx context.Context, m *Manifest, o *Options) (_ *Group, err 
 	if err != nil {
 		return nil, err
 	}
-	if len(list) > 1 {
+	if len(list) > 1 && !o.again {
 		if err := o.Store.vacant(g.manifest.AllPods()); err != nil {
 			return nil, err
 		}
@@ -95,6 +96,11 @@ func StartManifest(ctx context.Context, m *Manifest, o *Options) (_ *Group, err 
 	if g.services, err = o.Store.serve(m.Services, m.allEndpoints(), g.requests.id()); err != nil {
 		return nil, err
 	}
+	if o.again {
+		if err := g.takePlaces(list); err != nil {
+			return nil, err
+		}
+	}
 	g.busy += len(list)
 	supervisors, err := startTogether(ctx, list)
 	if err != nil {
@@ -102,6 +108,9 @@ func StartManifest(ctx context.Context, m *Manifest, o *Options) (_ *Group, err 
 	}
 	for i, s := range supervisors {
 		g.put(g.list[i], g.list[i].pod, s)
+	}
+	if o.again {
+		g.removeOthers()
 	}
 	g.requests.serve(g)
 	g.leave()
@@ -278,7 +287,7 @@ func startTogether(ctx context.Context, pods []*readied) ([]*Supervisor, error) 
 		group.Go(func() {
 			defer func() { <-places }()
 			if errs[i] = ctx.Err(); errs[i] == nil {
-				list[i], errs[i] = r.launch(ctx, nil)
+				list[i], errs[i] = r.launch(ctx, r.from)
 			}
 			if errs[i] != nil {
 				once.Do(func() { first = errs[i]; cancel() })
@@ -289,8 +298,12 @@ func startTogether(ctx context.Context, pods []*readied) ([]*Supervisor, error) 
 	if first == nil {
 		return list, nil
 	}
-	for _, s := range list {
-		if s != nil {
+	for i, s := range list {
+		switch {
+		case s == nil:
+		case pods[i].from != nil:
+			group.Go(func() { s.Stop(0); <-s.done }) // it stays, as it was
+		default:
 			group.Go(s.abandon)
 		}
 	}

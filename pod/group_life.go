@@ -13,7 +13,9 @@ func (g *Group) put(m *member, p *Pod, s *Supervisor) {
 	g.mu.Lock()
 	m.pod, m.supervisor = p, s
 	grace := g.grace
+	origin := g.originOf(m)
 	g.mu.Unlock()
+	s.place.noteOrigin(origin, s.log())
 	if grace != nil {
 		s.Stop(*grace)
 	} else if _, err := os.Stat(s.place.stopFile()); err == nil {

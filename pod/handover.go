@@ -15,7 +15,13 @@ type handed struct {
 	place place
 	lock  *os.File
 	keep  bool // the logs and volumes too
+	// before is the status of a pod that has ended, which it has again where it
+	// cannot be started; nil where nothing is to be left of it then.
+	before []byte
 }
+
+// restores tells whether a pod that cannot be started is what it was before.
+func (h *handed) restores() bool { return h != nil && h.before != nil }
 
 // errStopped tells that somebody has stopped a pod that was about to be started
 // again.

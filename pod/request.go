@@ -55,7 +55,7 @@ type groupAnswer struct {
 }
 
 // errNoGroup tells that nobody takes requests for a pod any more.
-var errNoGroup = fmt.Errorf("%w, and neither is its supervisor: apply its file (peapod pod apply FILE), or remove it (peapod pod rm)", ErrNotRunning)
+var errNoGroup = fmt.Errorf("%w, and neither is its supervisor: start it (peapod pod start), apply its file (peapod pod apply FILE), or remove it (peapod pod rm)", ErrNotRunning)
 
 const (
 	requestSuffix = ".request"

@@ -48,6 +48,10 @@ type Options struct {
 	ownLog bool
 	// group is what the pod belongs to.
 	group groupMark
+	// origin is what the pod is started from, to be started again; nil is unknown.
+	origin *request
+	// again takes the places of pods that have ended.
+	again bool
 	// ended, unless it is nil, is called before others see that the pod has
 	// ended.
 	ended func()

@@ -78,6 +78,7 @@ func (p place) lockFile() string   { return filepath.Join(p.state, "lock") }
 func (p place) specFile() string   { return filepath.Join(p.state, "pod.json") }
 func (p place) statusFile() string { return filepath.Join(p.state, "status.json") }
 func (p place) groupFile() string  { return filepath.Join(p.state, "group") }
+func (p place) originFile() string { return filepath.Join(p.state, "origin.json") }
 func (p place) stopFile() string   { return filepath.Join(p.state, "stop.json") }
 func (p place) shm() string        { return filepath.Join(p.state, "shm") }
 func (p place) logs() string       { return filepath.Join(p.data, "logs") }

@@ -12,6 +12,7 @@ type readied struct {
 	ids      *namespaces.IDMaps
 	network  networks.Spec
 	options  *Options
+	from     *handed // the place of a pod that has ended, or nil
 }
 
 func ready(p *Pod, o *Options) (r *readied, err error) {

@@ -21,7 +21,10 @@ func (s *Supervisor) start(ctx context.Context, resolved []*Resolved) (err error
 			s.stop()
 			s.kill()
 			s.wait()
-			s.release(false)
+			if s.from.restores() {
+				err = errors.Join(err, replaceFile(s.place.statusFile(), s.from.before))
+			}
+			s.release(s.from.restores())
 		}
 	}()
 	made := s.makeNamespaces()

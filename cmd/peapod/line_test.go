@@ -98,7 +98,7 @@ func TestComplete(t *testing.T) {
 		"kill web1 TERM ":            "",
 		"run --no-p":                 "--no-pivot",
 		"run --bundle ":              "",
-		"pod ":                       "apply exec inspect logs port ps restart rm run scale stop wait",
+		"pod ":                       "apply exec inspect logs port ps restart rm run scale start stop wait",
 		"pod l":                      "logs",
 		"pod stop ":                  "deployment/web hello web-0",
 		"pod stop hello ":            "deployment/web web-0",

@@ -25,10 +25,10 @@ func (p *peapod) podCommand() *cli.Command {
 Example: peapod pod run -d examples/hello.json && peapod pod ps`,
 		Commands: []*cli.Command{
 			p.podRunCommand(), p.podPsCommand(), p.podInspectCommand(), p.podLogsCommand(), p.podExecCommand(),
-			p.podApplyCommand(), p.podScaleCommand(), p.podRestartCommand(), p.podStopCommand(), p.podRmCommand(), p.podWaitCommand(), p.podPortCommand(),
+			p.podApplyCommand(), p.podScaleCommand(), p.podRestartCommand(), p.podStopCommand(), p.podStartCommand(), p.podRmCommand(), p.podWaitCommand(), p.podPortCommand(),
 		},
 		// Docker's and kubectl's.
-		Elsewhere: map[string]string{"list": "ps", "ls": "ps", "get": "ps", "delete": "rm", "describe": "inspect", "kill": "stop", "rollout": "restart", "start": "apply", "create": "run", "up": "apply", "down": "rm", "play": "run", "update": "apply"},
+		Elsewhere: map[string]string{"list": "ps", "ls": "ps", "get": "ps", "delete": "rm", "describe": "inspect", "kill": "stop", "rollout": "restart", "create": "run", "up": "apply", "down": "rm", "play": "run", "update": "apply"},
 	}
 }
 
