@@ -157,12 +157,6 @@ func TestStateKeys(t *testing.T) {
 	}
 }
 
-func TestNotSupported(t *testing.T) {
-	for _, command := range []string{"checkpoint", "restore"} {
-		peapod(t, "--criu", "/usr/sbin/criu", command, "--image-path", "/tmp/x", "web").wants(1, command, "CRIU")
-	}
-}
-
 // A user who cannot be is nobody's root.
 func TestNoSuchUser(t *testing.T) {
 	id := detached(t, nil)

@@ -152,6 +152,9 @@ var mistakes = []mistake{
 	{"Starting a container again", func(m *mistaken) { m.then = []string{"start", m.id} }},
 	{"A typing error in exec's command", func(m *mistaken) { m.then = []string{"exec", m.id, "prob"} }},
 	{"A container that does not exist", func(m *mistaken) { m.then = []string{"kill", "wbe"} }},
+	{"A restore from where no checkpoint was written", func(m *mistaken) {
+		m.then = []string{"restore", "--bundle", m.dir, "--image-path", "/srv/no-such-images", m.id + "2"}
+	}},
 	{"A signal that does not exist", func(m *mistaken) { m.then = []string{"kill", m.id, "SIGSTPO"} }},
 }
 

@@ -112,16 +112,22 @@ func (c *plan) names(p *program.Program) {
 
 // settings appends what is set by files of procfs.
 func (c *plan) settings(p *program.Program) {
-	var list []setting
-	for name, value := range c.spec.Linux.Sysctl {
-		file := "sys/" + sysctlPath(name)
-		list = append(list, setting{file, value, "/proc/" + file + " to " + value})
-	}
-	slices.SortFunc(list, func(a, b setting) int { return strings.Compare(a.file, b.file) })
+	list := c.sysctls(func(string) bool { return true })
 	if !rootless() {
 		list = append(list, c.id.settings()...)
 	}
 	set(p, list)
+}
+
+// sysctls are the settings of linux.sysctl whose files are wanted, sorted.
+func (c *plan) sysctls(wanted func(file string) bool) (list []setting) {
+	for name, value := range c.spec.Linux.Sysctl {
+		if file := "sys/" + sysctlPath(name); wanted(file) {
+			list = append(list, setting{file, value, "/proc/" + file + " to " + value})
+		}
+	}
+	slices.SortFunc(list, func(a, b setting) int { return strings.Compare(a.file, b.file) })
+	return list
 }
 
 // settings are those of the process alone.

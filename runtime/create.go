@@ -100,20 +100,7 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 	}
 
 	// 1. The directory, which reserves the name, and what others may know.
-	c := &Container{runtime: r, dir: r.dir(id), record: record{
-		OCIVersion: specs.Version,
-		ID:         id,
-		Bundle:     p.options.Bundle,
-		Rootfs:     absolute(p.options.Bundle, p.spec.Root.Path),
-		Created:    time.Now().UTC(),
-		Owner:      owner(),
-		Cgroup:     p.group, NoCgroup: causeText(p.noGroup),
-		Hostname: p.spec.Hostname, Annotations: p.spec.Annotations,
-		Process: p.spec.Process, Namespaces: p.spec.Linux.Namespaces,
-		Mounts: destinations(p.spec.Mounts), NoExec: noexec(p.spec.Mounts), Seccomp: p.id.filter.save(), Hooks: p.spec.Hooks,
-		IntelRdt:    p.spec.Linux.IntelRdt,
-		Personality: p.spec.Linux.Personality, MemoryPolicy: p.spec.Linux.MemoryPolicy,
-	}}
+	c := r.newContainer(p, id)
 	if err := c.register(); err != nil {
 		return nil, err
 	}
@@ -217,6 +204,24 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 	}
 	c.child = s.finish()
 	return c, nil
+}
+
+// newContainer is a container that is to be made: what others may know of it.
+func (r *Runtime) newContainer(p *plan, id string) *Container {
+	return &Container{runtime: r, dir: r.dir(id), record: record{
+		OCIVersion: specs.Version,
+		ID:         id,
+		Bundle:     p.options.Bundle,
+		Rootfs:     absolute(p.options.Bundle, p.spec.Root.Path),
+		Created:    time.Now().UTC(),
+		Owner:      owner(),
+		Cgroup:     p.group, NoCgroup: causeText(p.noGroup),
+		Hostname: p.spec.Hostname, Annotations: p.spec.Annotations,
+		Process: p.spec.Process, Namespaces: p.spec.Linux.Namespaces,
+		Mounts: destinations(p.spec.Mounts), NoExec: noexec(p.spec.Mounts), Seccomp: p.id.filter.save(), Hooks: p.spec.Hooks,
+		IntelRdt:    p.spec.Linux.IntelRdt,
+		Personality: p.spec.Linux.Personality, MemoryPolicy: p.spec.Linux.MemoryPolicy,
+	}}
 }
 
 // takeFromHost gives the container's first process what it has of the host's

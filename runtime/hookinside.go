@@ -141,6 +141,11 @@ func (h *setupHooks) run(ctx context.Context, c *Container, pid int) error {
 			return fmt.Errorf("seal the state for hooks: %w", err)
 		}
 	}
+	return c.runtimeHooks(ctx, h.Hooks, pid)
+}
+
+// runtimeHooks runs those of the runtime, before the container's command runs.
+func (c *Container) runtimeHooks(ctx context.Context, h *specs.Hooks, pid int) error {
 	// The OCI's validation programs want "created" in the deprecated hooks.
 	//lint:ignore SA1019 deprecated hooks are in use
 	if err := c.runHooks(ctx, hookPrestart, h.Prestart, c.stateFor(specs.StateCreated, pid)); err != nil {

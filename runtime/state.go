@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The files of a container's directory. state.json says what never changes and
+// The files of a container's directory. state.json says what hardly ever changes and
 // is there before anything else is made; pid is there when the process is;
 // steps, the names of those that follow the start, as long as one may fail;
 // start.fifo while the process waits to be started.
@@ -131,6 +131,15 @@ func (r *record) save(dir string) error {
 		return err
 	}
 	return writeOnce(filepath.Join(dir, stateFile), data)
+}
+
+// replace saves a record that has changed.
+func (r *record) replace(dir string) error {
+	data, err := strict.Append(nil, r)
+	if err != nil {
+		return err
+	}
+	return replace(filepath.Join(dir, stateFile), append(data, '\n'))
 }
 
 // Load finds the container called id. errors.Is tells ErrNotExist.

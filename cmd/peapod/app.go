@@ -87,7 +87,7 @@ Example: sudo peapod pod run examples/hello.json`,
 		Commands: slices.Concat(
 			category(containerCategory, p.runCommand(), p.createCommand(), p.startCommand(), p.execCommand(), p.killCommand(),
 				p.pauseCommand(), p.resumeCommand(), p.updateCommand(), p.deleteCommand(), p.stateCommand(), p.listCommand(),
-				p.psCommand(), p.eventsCommand(), p.specCommand(), p.planCommand()),
+				p.psCommand(), p.eventsCommand(), p.checkpointCommand(), p.restoreCommand(), p.specCommand(), p.planCommand()),
 			category(podCategory, p.podCommand(), p.serviceCommand(), p.statsCommand()),
 			category(otherCategory, p.proxyCommand(), p.featuresCommand(), p.completionCommand()),
 		),
@@ -95,12 +95,8 @@ Example: sudo peapod pod run examples/hello.json`,
 		Elsewhere: map[string]string{
 			"version": "--version", "services": "service", "svc": "service", "pods": "pod", "logs": "pod logs", "apply": "pod apply",
 		},
-		Refused: map[string]string{"checkpoint": noCheckpoint, "restore": noCheckpoint},
 	}
 }
-
-// noCheckpoint is what is said of runc's checkpoint and restore.
-const noCheckpoint = "processes are saved and restored by CRIU, which peapod does not drive: use runc, with criu installed, for this container"
 
 func category(name string, commands ...*cli.Command) []*cli.Command {
 	for _, c := range commands {
@@ -119,7 +115,7 @@ func (p *peapod) globalFlags() []cli.Flag {
 		{Name: "version", Short: "v", Usage: "print the version"},
 		{Name: "systemd-cgroup", Usage: "have systemd make the cgroups: scopes, slice:prefix:name"},
 		{Kind: cli.String, Name: "rootless", Value: "auto", Hidden: true}, // engines pass it to any runtime
-		{Kind: cli.String, Name: "criu", Hidden: true},                    // of runc's checkpoint and restore
+		{Kind: cli.String, Name: "criu", Hidden: true},                    // its path, for checkpoint and restore
 	}
 }
 

@@ -33,7 +33,7 @@ func TestUnknownNames(t *testing.T) {
 		"--root":                  `peapod: --root: a value is missing: give DIR`,
 		"help lsit":               `there is no command "lsit": did you mean list? (peapod --help lists them)`,
 		"help pod rn":             `there is no command "pod rn": did you mean run? (peapod pod --help lists them)`,
-		"checkpoint ID":           `runc's "checkpoint" is not supported: ` + noCheckpoint,
+		"checkpoint":              `checkpoint: an argument is missing; usage: peapod checkpoint [options] ID`,
 		"features x":              `features takes no argument, got "x"`,
 		"version":                 `there is no command "version": did you mean --version? (peapod --help lists them)`,
 		"pod list":                `there is no command "pod list": did you mean ps? (peapod pod --help lists them)`,
@@ -76,7 +76,7 @@ func TestComplete(t *testing.T) {
 	other := t.TempDir()
 	makeDirs(t, other, "containers/elsewhere")
 	for in, want := range map[string]string{
-		"":                           "completion create delete events exec features kill list pause plan pod proxy ps resume run service spec start state stats update",
+		"":                           "checkpoint completion create delete events exec features kill list pause plan pod proxy ps restore resume run service spec start state stats update",
 		"st":                         "start state stats",
 		"--ro":                       "--root",
 		"--root ":                    "",

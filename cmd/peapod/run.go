@@ -60,13 +60,19 @@ func (p *peapod) run(c *cli.Context) error {
 	if detach {
 		return notifier.awaitReady(c.Context, container)
 	}
+	return p.untilEnd(c, container, io, signals, notifier, c.Bool("keep"))
+}
+
+// untilEnd waits for a container in the foreground, deletes it unless it is to be
+// kept, and returns its status.
+func (p *peapod) untilEnd(c *cli.Context, container *runtime.Container, io *streams, signals *signals, notifier *notifier, keep bool) error {
 	signals.wait()
 	status, err := p.attend(io, signals, attended{
 		wait:   container.Wait,
 		signal: func(s unix.Signal) error { return container.Kill(s, false) },
 	})
 	notifier.close()
-	if !c.Bool("keep") {
+	if !keep {
 		if e := container.Delete(context.WithoutCancel(c.Context), true); e != nil {
 			p.log.Warn("the container is not deleted", "error", e)
 		}

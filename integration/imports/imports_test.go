@@ -58,6 +58,7 @@ var outsiders = []struct {
 	{"C", "peapod is one static binary", nil},
 	{"github.com/urfave/cli", "a start costs nothing for the command line: internal/cli", nil},
 	{"github.com/opencontainers/runc/libcontainer/nsenter", "its init function is a hook in every program", nil},
+	{"github.com/checkpoint-restore/go-criu", "its messages are enough", []string{"internal/criu", "runtime"}},
 	{"k8s.io", "it would triple the binary and the start time", nil},
 }
 

@@ -39,8 +39,6 @@ type Command struct {
 	// Elsewhere are names that others have for commands of this group, and
 	// what to do here: "ps". "" is nothing yet.
 	Elsewhere map[string]string
-	// Refused are names of others for what is not to be had here, and why.
-	Refused map[string]string
 
 	// Verbatim, when not 0, is the number of arguments behind which a command
 	// of the user's begins.

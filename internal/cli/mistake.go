@@ -26,8 +26,6 @@ func (c *Context) unknownCommand(name string) error {
 	switch {
 	case known && instead == "":
 		return fmt.Errorf("runc's %q is not supported yet (%s --help lists what is)", name, c.fullName())
-	case c.Command.Refused[name] != "":
-		return fmt.Errorf("runc's %q is not supported: %s", name, c.Command.Refused[name])
 	case known:
 		return fmt.Errorf("there is no command %q: did you mean %s? (%s --help lists them)", full, instead, c.fullName())
 	}

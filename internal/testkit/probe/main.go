@@ -117,6 +117,7 @@ func init() {
 		"stubborn": stubborn,
 		"sleep":    sleep,
 		"spin":     spin,
+		"tick":     tick,
 		"child":    child,
 		"eat":      eat,
 		// The network.

@@ -108,3 +108,19 @@ func systemCall(a []string) (string, error) {
 	}
 	return done(nil)
 }
+
+// tick counts in a file, or on the standard output where there is none, until the
+// end; a file is always whole.
+func tick(args []string) (string, error) {
+	for n := 1; ; n++ {
+		text := strconv.Itoa(n) + "\n"
+		if len(args) == 0 {
+			fmt.Print(text)
+		} else if err := os.WriteFile(args[0]+".new", []byte(text), 0o644); err != nil {
+			return "", err
+		} else if err := os.Rename(args[0]+".new", args[0]); err != nil {
+			return "", err
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
