@@ -17,9 +17,9 @@ import (
 // done: on a hybrid host only the unified hierarchy is covered, and Enter (or
 // Add) has to see to the others. On plain v1 f is nil.
 //
-// Before Linux 6.3, and stable kernels of April 2023, a process that is born so has
-// not the CPUs of a cpuset: it gets them when it asks for any by
-// sched_setaffinity(2). The memory nodes of one it does not get there.
+// Before Linux 6.3 and 6.1.25 a process that is born so has not the CPUs of a
+// cpuset: it gets them when it asks for any by sched_setaffinity(2). The memory
+// nodes of one it does not get there.
 func (g *Group) Descriptor() (f *os.File, complete bool, err error) {
 	if g.host.unified == "" {
 		return nil, false, nil

@@ -9,7 +9,7 @@ import (
 
 // allCPUs asks for all CPUs, which the kernel reduces to those of the cgroup. It
 // takes back what taskset(1) or an engine did to its own threads. And before Linux
-// 6.3, and stable kernels of April 2023 (42a11bf5c543), a process that is born in a
+// 6.3 and 6.1.25 (42a11bf5c543; 5.15 has never got it), a process that is born in a
 // group of v2 goes on with its parent's CPUs until it asks for others. A filter of
 // system calls around peapod may forbid to ask (systemd's without @resources).
 func allCPUs(p *program.Program) {

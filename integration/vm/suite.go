@@ -40,7 +40,7 @@ var suites = []suite{
 	{machines: "arm64", pkg: "integration", run: "^(TestLife|TestDelete|TestPs|TestRun|TestExec|TestTerminalRun|TestHello$)"},
 	{machines: "backports", pkg: "cgroups"},
 	{machines: "backports", pkg: "internal/program"},
-	{machines: "old", pkg: "cgroups", skip: "^TestCpuset$", why: "before Linux 6.3, and stable kernels of April 2023, a process that is born in a group has not its cpuset"},
+	{machines: "old", pkg: "cgroups", skip: "^TestCpuset$", why: "before Linux 6.3 and 6.1.25 a process that is born in a group has not its cpuset"},
 	{machines: "old", pkg: "integration", run: "^(TestOldKernel|TestProxyForwards)$"},
 	{machines: "systemd", pkg: "cgroups"},
 	{machines: "systemd", pkg: "integration", run: "^(TestLife|TestPs|TestRootless|TestHello$)"},
