@@ -64,7 +64,21 @@ func TestDocker(t *testing.T) {
 	d.says(0, []string{"life"}, "stats", "--no-stream", "life")
 	d.ok("stop", "--time", "5", "life")
 	d.says(0, []string{"exited 143"}, "inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", "life")
-	d.ok("rm", "life")
+	d.ok("start", "life")
+	d.ok("kill", "life")
+	d.until("exited 137", "inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", "life")
+	d.ok("restart", "life")
+	d.says(0, []string{"/tmp b"}, "exec", "--workdir", "/tmp", "--env", "A=b", "life", "sh", "-c", "echo $(pwd) $A")
+	d.says(1, []string{"ermi"}, "exec", "life", "mount", "-t", "tmpfs", "x", "/tmp")
+	caps := []string{"grep", "CapEff", "/proc/self/status"} // the seccomp profile stays
+	if less, all := d.ok(append([]string{"exec", "life"}, caps...)...), d.ok(append([]string{"exec", "--privileged", "life"}, caps...)...); less == all {
+		t.Errorf("exec --privileged has %s, as without", all)
+	}
+	d.ok("rm", "--force", "life")
+	d.says(0, []string{"1"}, "run", "--rm", "--device", "/dev/zero:/dev/mine", image, "sh", "-c", "head -c 1 /dev/mine | wc -c")
+	d.says(0, nil, "run", "--rm", "--privileged", image, "mount", "-t", "tmpfs", "x", "/tmp")
+	d.says(0, []string{"100 NoNewPrivs: 1"}, "run", "--rm", "--ulimit", "nofile=100:200", "--security-opt", "no-new-privileges", image,
+		"sh", "-c", "echo $(ulimit -n) $(grep NoNewPrivs /proc/self/status)")
 	d.says(137, nil, "run", "--name", "oom", "--memory", "16m", "--memory-swap", "16m", image, "tail", "/dev/zero")
 	d.says(0, []string{"true"}, "inspect", "--format", "{{.State.OOMKilled}}", "oom")
 	d.ok("rm", "oom")

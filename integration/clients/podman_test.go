@@ -55,7 +55,7 @@ func TestPodman(t *testing.T) {
 		name string
 		test func(p *engine)
 	}{
-		{"run", podmanRun}, {"terminal", podmanTerminal}, {"life", podmanLife}, {"limits", podmanLimits},
+		{"run", podmanRun}, {"options", podmanOptions}, {"execOptions", podmanExecOptions}, {"terminal", podmanTerminal}, {"life", podmanLife}, {"limits", podmanLimits},
 		{"copy", podmanCopy}, {"seccomp", podmanSeccomp}, {"users", podmanUsers}, {"volumes", podmanVolumes},
 		{"health", podmanHealth}, {"notify", podmanNotify}, {"pods", podmanPods}, {"kube", podmanKube},
 	} {
@@ -86,6 +86,62 @@ func podmanRun(p *engine) {
 	if code, out := p.finish(cmd); code != 0 || out != "through a pipe" {
 		p.t.Errorf("stdin: %d, %q", code, out)
 	}
+}
+
+// Options of run that end in config.json.
+func podmanOptions(p *engine) {
+	p.says(0, nil, box("--rm", "--privileged", image, "mount", "-t", "tmpfs", "x", "/tmp")...)
+	p.says(1, []string{"ermi"}, box("--rm", image, "mount", "-t", "tmpfs", "x", "/tmp")...) // denied, not permitted
+	p.says(0, []string{"1"}, box("--rm", "--device", "/dev/zero:/dev/mine", image, "sh", "-c", "head -c 1 /dev/mine | wc -c")...)
+	p.says(0, []string{"100 NoNewPrivs: 1 500"}, box("--rm", "--ulimit", "nofile=100:200", "--ulimit", "nproc=4096:4096", "--security-opt", "no-new-privileges", "--oom-score-adj", "500", image,
+		"sh", "-c", "echo $(ulimit -n) $(grep NoNewPrivs /proc/self/status) $(cat /proc/self/oom_score_adj)")...)
+	p.says(0, []string{"16.0M"}, box("--rm", "--shm-size", "16m", image, "df", "-h", "/dev/shm")...)
+	p.says(0, []string{"0"}, box("--rm", "--security-opt", "mask=/etc/passwd", image, "sh", "-c", "wc -c </etc/passwd")...)
+	for _, kind := range []string{"ipc", "uts", "cgroup"} {
+		own, err := os.Readlink("/proc/self/ns/" + kind)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		option := map[string]string{"cgroup": "--cgroupns"}[kind]
+		if option == "" {
+			option = "--" + kind
+		}
+		p.says(0, []string{own}, box("--rm", option, "host", image, "readlink", "/proc/self/ns/"+kind)...)
+	}
+	p.says(0, []string{"podman-init"}, box("--rm", "--init", image, "cat", "/proc/1/cmdline")...)
+	file := filepath.Join(p.t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("by descriptor"), 0o644); err != nil {
+		p.t.Fatal(err)
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer f.Close()
+	cmd := p.command(box("--rm", "--preserve-fds", "1", image, "sh", "-c", "cat <&3")...)
+	cmd.ExtraFiles = []*os.File{f}
+	if code, out := p.finish(cmd); code != 0 || out != "by descriptor" {
+		p.t.Errorf("--preserve-fds: %d, %q", code, out)
+	}
+	p.ok(box("-d", "--name", "waited", image, "sh", "-c", "echo said; exit 9")...)
+	p.says(0, []string{"9"}, "wait", "waited")
+	p.says(0, []string{"said"}, "logs", "waited")
+	p.says(9, []string{"said"}, "start", "--attach", "waited")
+	p.ok("rm", "waited")
+}
+
+// Options of exec that end in process.json.
+func podmanExecOptions(p *engine) {
+	p.ok(box("-d", "--name", "execs", image, "sleep", "1000")...)
+	p.says(0, []string{"/tmp b 1000"}, "exec", "--workdir", "/tmp", "--env", "A=b", "--user", "user", "execs", "sh", "-c", "echo $(pwd) $A $(id -u)")
+	p.says(1, []string{"ermi"}, "exec", "execs", "mount", "-t", "tmpfs", "x", "/tmp")
+	p.says(0, nil, "exec", "--privileged", "execs", "mount", "-t", "tmpfs", "x", "/tmp")
+	p.ok("exec", "--detach", "execs", "sh", "-c", "echo done >/detached; sleep 1001")
+	p.until("done", "exec", "execs", "cat", "/detached")
+	p.says(0, []string{"sleep 1001"}, "top", "execs")
+	p.ok("restart", "--time", "0", "execs")
+	p.says(1, nil, "exec", "execs", "sh", "-c", `ps | grep "[s]leep 1001"`)
+	p.ok("rm", "--force", "--time", "0", "execs")
 }
 
 func podmanTerminal(p *engine) {
