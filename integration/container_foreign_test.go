@@ -13,6 +13,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/peapod/peapod/cgroups"
 	"github.com/peapod/peapod/internal/testkit"
+	"github.com/peapod/peapod/internal/testkit/report"
 	"golang.org/x/sys/unix"
 )
 
@@ -70,8 +71,29 @@ func TestForeignWithoutGroups(t *testing.T) {
 			if left := peapod(t, "list", "-q").ok(); strings.Contains(left, id) {
 				t.Errorf("left: %s", left)
 			}
+			if mode, _ := cgroups.HostMode(); name == "read-only" && mode != cgroups.V2 {
+				// A host with v2 alone is another one to peapod.
+				host.script = "mount -t cgroup2 none /sys/fs/cgroup && mount -o remount,bind,ro /sys/fs/cgroup || exit 99"
+			}
+			foreignNamespaces(t, host.script)
 			foreignLife(t, host.script, host.why)
 		})
+	}
+}
+
+// foreignNamespaces: the container has its own, all the same.
+func foreignNamespaces(t *testing.T, script string) {
+	t.Helper()
+	r := foreign(t, script, "run", "-b", newBundle(t, func(s *specs.Spec) { s.Hostname = "its-own" }, "report"), newName(t))
+	for kind, inside := range decode[report.Process](t, r.ok()).Namespaces {
+		host, err := os.Readlink("/proc/self/ns/" + kind)
+		shared := kind == "user" || strings.HasPrefix(kind, "time") || kind == "cgroup"
+		if err != nil || host == inside && !shared {
+			t.Errorf("the %s namespace is the host's: %s, %v", kind, host, err)
+		}
+	}
+	if name, err := os.Hostname(); err != nil || name == "its-own" {
+		t.Errorf("the host is called %q, %v", name, err)
 	}
 }
 
@@ -248,6 +270,7 @@ func privileged(s *specs.Spec) {
 	s.Process.NoNewPrivileges = false
 	s.Linux.Seccomp, s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = nil, nil, nil
 	s.Linux.Resources.Devices = nil
+	onHostGroups(s) // where it has one of its own already
 	s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.CgroupNamespace})
 	for i := range s.Mounts {
 		if s.Mounts[i].Type == "cgroup" {

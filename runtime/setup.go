@@ -29,8 +29,12 @@ func start(p *program.Program, group *cgroups.Group, nursery *namespaces.Nursery
 			return err
 		})
 	}
+	birth := begin
+	if nursery != nil {
+		birth = func() error { return nursery.Run(begin) }
+	}
 	if group == nil {
-		err = begin()
+		err = birth()
 		return proc, err
 	}
 	if !a.Sys.UseCgroupFD {
@@ -44,12 +48,7 @@ func start(p *program.Program, group *cgroups.Group, nursery *namespaces.Nursery
 			defer func() { a.Sys.UseCgroupFD = false }()
 		}
 	}
-	err = group.Enter(func() error {
-		if nursery != nil {
-			return nursery.Run(begin)
-		}
-		return begin()
-	})
+	err = group.Enter(birth)
 	return proc, err
 }
 
