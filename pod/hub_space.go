@@ -41,7 +41,7 @@ type front struct {
 	protocol int
 	table    leader   // that leads to socket, or nil
 	socket   *os.File // the same that the front accepts from, where a table leads to it
-	led      bool
+	led      bool     // connections arrive
 	releases []func() // when nothing of it is left
 }
 
@@ -96,16 +96,30 @@ func (sp *space) has(s *hubService) bool {
 // refused at once where it does not.
 func (sp *space) lead(p *hubPort) (err error) {
 	for _, f := range sp.fronts[p] {
-		if f.socket == nil || f.led == p.open {
+		if f.led == p.open {
 			continue
 		}
-		if f.led = p.open; f.led {
-			err = errors.Join(err, f.table.Lead(f.protocol, f.addr, f.socket))
+		if failure := f.lead(p.open); failure != nil {
+			err = errors.Join(err, failure)
 		} else {
-			err = errors.Join(err, f.table.Drop(f.protocol, f.addr))
+			f.led = p.open
 		}
 	}
 	return err
+}
+
+func (f *front) lead(open bool) error {
+	switch tcp, _ := f.proxyFront.(*proxy.Front); {
+	case f.socket != nil && open:
+		return f.table.Lead(f.protocol, f.addr, f.socket)
+	case f.socket != nil:
+		return f.table.Drop(f.protocol, f.addr)
+	case tcp != nil && open:
+		return tcp.Resume()
+	case tcp != nil:
+		return tcp.Pause()
+	}
+	return nil // datagrams are dropped
 }
 
 // listen listens at a service's own address.
@@ -151,7 +165,7 @@ func (sp *space) ownFront(within netip.Prefix, addr netip.AddrPort, p *hubPort) 
 	}
 	if table == nil {
 		f.socket.Close()
-		f.socket = nil
+		f.socket, f.led = nil, true
 	}
 	return f, nil
 }
@@ -197,8 +211,8 @@ func (sp *space) listenAt(addr netip.AddrPort, p *hubPort, by *proxy.Proxy) erro
 	if err != nil {
 		return err
 	}
-	sp.fronts[p] = append(sp.fronts[p], &front{proxyFront: served, addr: addr})
-	return nil
+	sp.fronts[p] = append(sp.fronts[p], &front{proxyFront: served, addr: addr, led: true})
+	return sp.lead(p)
 }
 
 func (sp *space) serveAt(addr netip.AddrPort, p *hubPort, by *proxy.Proxy) (proxyFront, error) {
@@ -237,7 +251,7 @@ func (sp *space) shut(s *hubService, ports []*hubPort) {
 }
 
 func (sp *space) shutFront(service string, f *front) {
-	if f.led {
+	if f.led && f.socket != nil {
 		if err := f.table.Drop(f.protocol, f.addr); err != nil {
 			sp.hub.store.log().Error("a service that has gone is still led to", "service", service, "error", err)
 		}

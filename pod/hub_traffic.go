@@ -49,7 +49,7 @@ func (h *hub) countTraffic(r trafficRequest) *ProcessTraffic {
 func (p *hubPort) traffic() PortTraffic {
 	t := PortTraffic{
 		Service: p.service.record.Service.Metadata.Name, Name: p.port.Name, Port: p.port.Port, Protocol: orTCP(p.port.Protocol),
-		Waiting: p.pool.Waiting(), Endpoints: []EndpointTraffic{},
+		Waiting: p.pool.Waiting(), TurnedAway: p.pool.TurnedAway(), Endpoints: []EndpointTraffic{},
 	}
 	for _, e := range p.pool.Endpoints() {
 		t.Endpoints = append(t.Endpoints, endpointTraffic(e))

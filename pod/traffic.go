@@ -23,8 +23,10 @@ type PortTraffic struct {
 	Port     int    `json:"port"`
 	Protocol string `json:"protocol"`
 	// Waiting is how many clients wait for an endpoint now.
-	Waiting   int               `json:"waiting"`
-	Endpoints []EndpointTraffic `json:"endpoints"`
+	Waiting int `json:"waiting"`
+	// TurnedAway are clients that got no endpoint.
+	TurnedAway proxy.TurnedAway  `json:"turnedAway"`
+	Endpoints  []EndpointTraffic `json:"endpoints"`
 }
 
 // EndpointTraffic is what has gone to one endpoint.
@@ -62,7 +64,7 @@ func MergeTraffic(list []ProcessTraffic) (merged []PortTraffic) {
 			m := ports[key]
 			if m == nil {
 				m = &portMerge{port: p, endpoints: map[[2]string]*EndpointTraffic{}}
-				m.port.Waiting, m.port.Endpoints = 0, nil
+				m.port.Waiting, m.port.TurnedAway, m.port.Endpoints = 0, proxy.TurnedAway{}, nil
 				ports[key] = m
 			}
 			m.add(&p)
@@ -85,6 +87,7 @@ type portMerge struct {
 
 func (m *portMerge) add(p *PortTraffic) {
 	m.port.Waiting += p.Waiting
+	m.port.TurnedAway = m.port.TurnedAway.Plus(p.TurnedAway)
 	for _, e := range p.Endpoints {
 		key := [2]string{e.ID, e.Address}
 		sum := m.endpoints[key]

@@ -106,8 +106,7 @@ func (l *loop) accept(a *acceptor) {
 		case unix.EINTR, unix.ECONNABORTED, unix.EPROTO, unix.ENETDOWN, unix.ENOPROTOOPT, unix.EHOSTDOWN, unix.ENONET, unix.EHOSTUNREACH, unix.ENETUNREACH:
 			continue // of that client, accept(2)
 		case unix.EINVAL:
-			l.suspend(a)
-			a.front.lost(errno)
+			l.notListening(a)
 		default:
 			l.acceptFailed(a, errno)
 		}

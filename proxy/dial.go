@@ -410,6 +410,7 @@ func (l *loop) dialTimeout(s *session) {
 // giveUp ends a session for which no endpoint could be reached.
 func (l *loop) giveUp(s *session) {
 	f, err := s.front, s.dial.err
+	f.pool.turnAway(err)
 	if n, ok := f.dialLog.allow(); ok {
 		f.proxy.log().Warn("no endpoint can be reached", "listen", f.Addr().String(),
 			"client", s.peer.String(), "error", err, "suppressed", n)

@@ -29,6 +29,10 @@ type Front struct {
 	isCut    atomic.Bool
 	anyCut   atomic.Bool
 
+	mu     sync.Mutex // of the listening socket's state
+	paused bool
+	closed bool
+
 	acceptLog, dialLog, shortLog throttle
 }
 
@@ -62,7 +66,10 @@ func (f *Front) endpointsLeft(left []*member) {
 // unwatched is called by each loop that has ended to accept.
 func (f *Front) unwatched() {
 	if f.watching.Add(-1) == 0 {
+		f.mu.Lock()
+		f.closed = true
 		closeFD(f.fd)
+		f.mu.Unlock()
 	}
 	f.running.Done()
 }

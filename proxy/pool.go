@@ -131,7 +131,8 @@ type Pool struct {
 	view    atomic.Pointer[view]
 	turn    atomic.Uint64 // of round robin
 	waiting atomic.Int32  // length of queue
-	sticky  *affinity     // nil without Affinity
+	turned  [4]atomic.Uint64
+	sticky  *affinity // nil without Affinity
 
 	setting sync.Mutex // held by Set; taken before mu
 

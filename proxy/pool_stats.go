@@ -1,6 +1,9 @@
 package proxy
 
-import "net/netip"
+import (
+	"errors"
+	"net/netip"
+)
 
 // EndpointState says whether an endpoint gets connections.
 type EndpointState uint8
@@ -60,6 +63,42 @@ func (p *Pool) Endpoints() []EndpointStats {
 
 // Waiting returns how many clients wait for an endpoint.
 func (p *Pool) Waiting() int { return int(p.waiting.Load()) }
+
+// TurnedAway counts clients that got no endpoint since the pool was made, by why:
+// TCP connections that were reset for it, and times that datagrams were dropped.
+type TurnedAway struct {
+	NoEndpoint  uint64 `json:"noEndpoint,omitempty"`  // the pool had none that was not down
+	Full        uint64 `json:"full,omitempty"`        // all had as many connections as they may have, and the queue
+	Queued      uint64 `json:"queued,omitempty"`      // none became free in time
+	Unreachable uint64 `json:"unreachable,omitempty"` // no connection could be made to any
+}
+
+// Sum is all of them.
+func (t TurnedAway) Sum() uint64 { return t.NoEndpoint + t.Full + t.Queued + t.Unreachable }
+
+// Plus adds up those of two pools.
+func (t TurnedAway) Plus(u TurnedAway) TurnedAway {
+	return TurnedAway{t.NoEndpoint + u.NoEndpoint, t.Full + u.Full, t.Queued + u.Queued, t.Unreachable + u.Unreachable}
+}
+
+// TurnedAway returns the counters at this moment.
+func (p *Pool) TurnedAway() TurnedAway {
+	return TurnedAway{p.turned[0].Load(), p.turned[1].Load(), p.turned[2].Load(), p.turned[3].Load()}
+}
+
+// turnAway counts a client for whom err is why it got no endpoint.
+func (p *Pool) turnAway(err error) {
+	why := 3
+	switch {
+	case errors.Is(err, errNoEndpoint):
+		why = 0
+	case errors.Is(err, errFull), errors.Is(err, errQueueFull):
+		why = 1
+	case errors.Is(err, errQueued):
+		why = 2
+	}
+	p.turned[why].Add(1)
+}
 
 func (m *member) stats() EndpointStats {
 	s := EndpointStats{

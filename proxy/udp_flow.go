@@ -86,6 +86,11 @@ func (f *UDPFront) attach(fl *flow, tried *triedSet) bool {
 	for range maxEndpointsTried {
 		m, err := f.pool.pick(fl.key.addr(), tried)
 		if err != nil {
+			if failure != nil {
+				f.pool.turnAway(failure)
+			} else {
+				f.pool.turnAway(err)
+			}
 			f.warn(0, "no endpoint for a UDP client", errors.Join(err, failure))
 			return false
 		}
@@ -103,6 +108,7 @@ func (f *UDPFront) attach(fl *flow, tried *triedSet) bool {
 			break
 		}
 	}
+	f.pool.turnAway(failure)
 	f.warn(1, "cannot reach an endpoint for a UDP client", failure)
 	return false
 }

@@ -23,6 +23,10 @@ func (s *proxyStatus) prometheus(w io.Writer) {
 	each("received_bytes_total", "counter", "Bytes from clients, of connections that have ended.", func(s *serviceStatus) any { return s.Bytes.In })
 	each("sent_bytes_total", "counter", "Bytes to clients, of connections that have ended.", func(s *serviceStatus) any { return s.Bytes.Out })
 	each("waiting", "gauge", "Clients that wait for a backend.", func(s *serviceStatus) any { return s.Waiting })
+	p.head("turned_away_total", "counter", "Clients that got no backend.")
+	for i := range s.Services {
+		p.turnedAway("service="+label(s.Services[i].Name), s.Services[i].TurnedAway)
+	}
 	s.backends(p)
 }
 
@@ -91,6 +95,16 @@ func (p *prometheus) head(name, kind, help string) {
 
 func (p *prometheus) sample(name, labels string, value any) {
 	fmt.Fprintf(p, "%s%s{%s} %v\n", p.prefix, name, labels, value)
+}
+
+// turnedAway writes a sample for each reason.
+func (p *prometheus) turnedAway(labels string, t proxy.TurnedAway) {
+	for _, why := range []struct {
+		reason string
+		n      uint64
+	}{{"no endpoint", t.NoEndpoint}, {"full", t.Full}, {"queued", t.Queued}, {"unreachable", t.Unreachable}} {
+		p.sample("turned_away_total", labels+",reason="+label(why.reason), why.n)
+	}
 }
 
 // label quotes the value of a label.

@@ -31,6 +31,7 @@ type serviceStatus struct {
 	Connections connectionStatus `json:"connections"`
 	Bytes       byteStatus       `json:"bytes"`
 	Waiting     int              `json:"waiting"` // clients, for a backend
+	TurnedAway  proxy.TurnedAway `json:"turnedAway"`
 	Backends    []backendStatus  `json:"backends"`
 }
 
@@ -79,6 +80,7 @@ func (r *runningService) status() serviceStatus {
 		Connections: connectionStatus{stats.Accepted, stats.Active, stats.Failed},
 		Bytes:       byteStatus{stats.In, stats.Out},
 		Waiting:     r.target.pool.Waiting(),
+		TurnedAway:  r.target.pool.TurnedAway(),
 	}
 	for _, f := range r.fronts {
 		status.Listen = append(status.Listen, f.front.Addr().String())

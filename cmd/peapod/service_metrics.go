@@ -71,6 +71,12 @@ func writeServiceMetrics(w io.Writer, services []*pod.ServiceRecord, pods []*pod
 			p.sample("waiting", portLabels(&process.Ports[i], process.PID), process.Ports[i].Waiting)
 		}
 	}
+	p.head("turned_away_total", "counter", "Clients that got no endpoint.")
+	for _, process := range list {
+		for i := range process.Ports {
+			p.turnedAway(portLabels(&process.Ports[i], process.PID), process.Ports[i].TurnedAway)
+		}
+	}
 	p.endpoints(list)
 }
 

@@ -131,7 +131,7 @@ func forwarded(again uint64) []pod.ProcessTraffic {
 	aside.Total, aside.Failed, aside.Connect = 3+again, 3+again, nil
 	return []pod.ProcessTraffic{
 		{PID: 42, Ports: []pod.PortTraffic{
-			{Service: "web", Name: "http", Port: 80, Protocol: "TCP", Waiting: 2, Endpoints: []pod.EndpointTraffic{endpoint("web-0", "ready", 10+again), aside, endpoint("web-2", "draining", 1)}},
+			{Service: "web", Name: "http", Port: 80, Protocol: "TCP", Waiting: 2, TurnedAway: proxy.TurnedAway{NoEndpoint: 4, Unreachable: 1}, Endpoints: []pod.EndpointTraffic{endpoint("web-0", "ready", 10+again), aside, endpoint("web-2", "draining", 1)}},
 			{Service: "web", Name: "dns", Port: 53, Protocol: "UDP", Endpoints: []pod.EndpointTraffic{}},
 		}},
 		{PID: 43, Ports: []pod.PortTraffic{

@@ -117,6 +117,7 @@ func (v *topView) port(key trafficKey, name string, sum, change pod.PortTraffic)
 		}
 	}
 	all.Connect = histogram
+	all.Failed += sum.TurnedAway.Sum() - sum.TurnedAway.Unreachable // those have failed at an endpoint
 	t.topCounts = v.counts(&all, &moved)
 	return t
 }

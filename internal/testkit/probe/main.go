@@ -92,6 +92,7 @@ func init() {
 		"write":  func(a []string) (string, error) { return done(put(a[0], a[1:], os.O_WRONLY)) },
 		"create": func(a []string) (string, error) { return done(put(a[0], a[1:], os.O_WRONLY|os.O_CREATE|os.O_TRUNC)) },
 		"append": func(a []string) (string, error) { return done(put(a[0], a[1:], os.O_WRONLY|os.O_CREATE|os.O_APPEND)) },
+		"unlink": func(a []string) (string, error) { return done(unix.Unlink(a[0])) },
 		"fill":   fill,
 		"direct": direct,
 		"mkdir":  func(a []string) (string, error) { return done(os.Mkdir(a[0], 0o777)) },
