@@ -170,6 +170,34 @@ func (s *stack) goesOn(web, udp string) {
 	before.Close()
 }
 
+// Pods of ordinary users see who connects, from the host and from other pods.
+func TestServiceTransparentOrdinary(t *testing.T) {
+	o := newOrdinary(t)
+	s := newStackBy(t, o.command, o.home, o.image(), `
+apiVersion: v1
+kind: Service
+metadata: {name: X-own, annotations: {peapod.dev/transparent: "true"}}
+spec: {selector: {app: X}, ports: [{port: 8081}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: X-server, labels: {app: X}}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers: [{name: a, image: IMAGE, command: [probe, peers, "0.0.0.0:8081", ;, hold], readinessProbe: {tcpSocket: {port: 8081}, periodSeconds: 1}}]
+`, "server")
+	s.newHost("192.0.2.7")
+	s.run()
+	s.receives("own", 1)
+	own := s.at("own", 8081)
+	if got := s.hears("192.0.2.7", own, ""); !strings.HasPrefix(got, "192.0.2.7:") {
+		t.Errorf("a client of the host: %q", got)
+	}
+	if got := s.inside("server").hears("127.5.5.5", own, ""); got != "127.5.5.5" {
+		t.Errorf("a client in the pod: %q", got)
+	}
+}
+
 // Where the kernel has neither, services' own ports are bound, and peapod says what
 // that means.
 func TestServiceWithoutRedirect(t *testing.T) {

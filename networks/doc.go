@@ -28,6 +28,12 @@
 // the last word: several such directories can share a bridge. A lease lasts as
 // long as the process that attached the pod lives or the pod's link exists.
 //
+// # Services
+//
+// [AddLocal] and [HoldLocal] make addresses of services local, [OpenRedirect] leads
+// what is sent to them to sockets that are bound to other ports, and
+// [AllowTransparent] brings back replies to clients elsewhere.
+//
 // # Privileges
 //
 // CAP_NET_ADMIN and CAP_SYS_ADMIN in the user namespaces that own the host's

@@ -9,6 +9,7 @@ import (
 	"github.com/peapod/peapod/namespaces"
 	"github.com/peapod/peapod/networks"
 	"github.com/peapod/peapod/proxy"
+	"golang.org/x/sys/unix"
 )
 
 // reach is how connections get into a pod: by sockets of its network namespace.
@@ -24,7 +25,11 @@ func (r *reach) allowTransparent() error {
 	if r.transparent {
 		return nil
 	}
-	err := networks.AllowTransparent(r.netns, namespaces.Do)
+	fd, err := namespaces.Socket(r.netns, unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	err = networks.AllowTransparent(fd)
 	r.transparent = err == nil
 	return err
 }
