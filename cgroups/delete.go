@@ -92,6 +92,9 @@ func (g *Group) DeleteParents() error {
 			}
 		}
 	}
+	if top := topOf(g.path); top != "" && len(errs) == 0 {
+		h.stepBack(parent(top))
+	}
 	return failed("delete the parents", g.path, errors.Join(errs...))
 }
 

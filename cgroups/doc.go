@@ -20,7 +20,8 @@
 // # Privileges
 //
 // Root, or a user to whom a part of the hierarchy is delegated (owner of the
-// directory and its cgroup.procs, cgroup.subtree_control). Device rules on v2
+// directory and its cgroup.procs, cgroup.subtree_control); [FindHome] finds that, or
+// their systemd. Device rules on v2
 // need CAP_BPF and CAP_NET_ADMIN (or CAP_SYS_ADMIN); in a user namespace they
 // are left out, since no device node can be made there.
 //
@@ -29,5 +30,6 @@
 // Where systemd manages the part of the tree a path does not do: give a scope
 // there (see [IsScope]), or a path below a unit that has Delegate=yes.
 //
-// Nothing here logs, changes the calling thread or holds descriptors.
+// Nothing here logs, changes the calling thread or holds descriptors. For an ordinary
+// user New may move the calling process, see [StepAside].
 package cgroups

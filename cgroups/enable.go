@@ -61,6 +61,9 @@ func (h *host) enableBelow(path string, need []string) error {
 	}
 	value := "+" + strings.Join(lacking, " +")
 	err = writeFile(file, value)
+	if errors.Is(err, unix.EBUSY) && h.aside(path) {
+		err = writeFile(file, value)
+	}
 	if err == nil {
 		return nil
 	}

@@ -96,10 +96,12 @@ func (h *host) create(unsafePath string, o Options) (*Group, error) {
 	if o.BestEffort {
 		h = h.writable(path, o.leaveOut)
 	}
-	p, err := h.plan(&o)
+	p, err := h.at(path).plan(&o)
 	if err != nil {
 		return nil, failed("make", path, err)
 	}
+	settling.RLock()
+	defer settling.RUnlock()
 	g := &Group{host: h, path: path}
 	made, err := g.make(p)
 	if err != nil {
@@ -155,8 +157,29 @@ func (h *host) controllers() controllers {
 		if slices.Contains(list, name) {
 			return two, err
 		}
+		if err == nil {
+			return missing, h.withheld(name, list)
+		}
 		return missing, err
 	}
+}
+
+// withheld says that v2 has a controller, and that it was not delegated.
+func (h *host) withheld(name string, list []string) error {
+	if h.top == "" {
+		return nil
+	}
+	all := *h
+	all.top = ""
+	if whole, err := all.offered(); err != nil || !slices.Contains(whole, name) {
+		return err
+	}
+	remedy := fmt.Sprintf("root can: echo +%s >%s/cgroup.subtree_control", name, h.unified+parent(h.top))
+	if strings.HasSuffix(h.top, ".service") && strings.Contains(h.top, "/user@") {
+		remedy = "root can: systemctl edit user@.service, with [Service] and Delegate=cpu cpuset io memory pids, and the user log in anew"
+	}
+	return fmt.Errorf("the %s %w: it is not delegated to this user, %s has %s; %s; or leave the limit out",
+		name, ErrNoController, named(h.top), strings.Join(append(list[:len(list):len(list)], "no other"), ", "), remedy)
 }
 
 // make makes the directories and gives those that were not there, also when

@@ -40,6 +40,9 @@ type host struct {
 	unified string // mount point of v2, "" without
 	root    string // group that is seen there
 	legacy  []legacy
+	// top is the group whose controllers are to be had, "" for that at the mount
+	// point: an ordinary user's, see at.
+	top string
 }
 
 // mountPoint is where every distribution mounts the hierarchies.
@@ -152,13 +155,24 @@ func (h *host) dirs(path string) []string {
 	return list
 }
 
+// at is the host for a group at path: an ordinary user has those controllers of v2
+// that were delegated to them.
+func (h *host) at(path string) *host {
+	if h.unified == "" || !ordinary() {
+		return h
+	}
+	part := *h
+	part.top, _ = h.delegatedTo(path)
+	return &part
+}
+
 // offered lists the controllers that v2 has at the mount point. Only those
 // that the kernel did not give to a v1 hierarchy are there.
 func (h *host) offered() ([]string, error) {
 	if h.unified == "" {
 		return nil, nil
 	}
-	text, err := readFile(h.unified + "/cgroup.controllers")
+	text, err := readFile(h.unified + h.top + "/cgroup.controllers")
 	if err != nil {
 		return nil, fmt.Errorf("cgroups: list the controllers: %w", err)
 	}

@@ -53,17 +53,26 @@ func isControl(r rune) bool {
 const ownTop = "/peapod"
 
 // own holds for a group whose path peapod chose.
-func own(clean string) bool { return inside(clean, ownTop) }
+func own(clean string) bool { return topOf(clean) != "" }
+
+// topOf gives the part of a path up to where peapod's own groups begin: "/peapod", for
+// ordinary users below what is delegated to them. It is "" for others' paths.
+func topOf(clean string) string {
+	switch at := strings.Index(clean+"/", ownTop+"/"); {
+	case at < 0, at > 0 && !ordinary():
+		return ""
+	default:
+		return clean[:at+len(ownTop)]
+	}
+}
 
 // ownParents lists the ancestors of a group that peapod made for it, deepest
 // first: "/peapod/web/app" gives "/peapod/web" and "/peapod". Groups that an
 // administrator chose (any other first name) are not peapod's to remove.
 func ownParents(clean string) []string {
-	if !own(clean) {
-		return nil
-	}
+	top := topOf(clean)
 	var list []string
-	for dir := path.Dir(clean); dir != "/"; dir = path.Dir(dir) {
+	for dir := path.Dir(clean); top != "" && inside(dir, top); dir = path.Dir(dir) {
 		list = append(list, dir)
 	}
 	return list

@@ -106,6 +106,9 @@ func whereEither(at controllers, controller, second, resource string) (version, 
 	if v == missing && err == nil && second != controller {
 		v, err = at(second)
 	}
+	if errors.Is(err, ErrNoController) {
+		err = fmt.Errorf("%s asked for, but %w", resource, err)
+	}
 	if err != nil || v != missing {
 		return v, err
 	}

@@ -90,6 +90,7 @@ func (g *Group) statMemory(r *statReader, s *Stats) {
 	if dir := g.dirOne("memory"); dir != "" {
 		m.Raw = r.keys(dir, "memory.stat")
 		m.Cache = m.Raw["cache"]
+		s.Counted.Memory = true
 		for kind, to := range map[string]*MemoryUsage{"": &m.Usage, "memsw.": &m.Swap, "kmem.": &m.Kernel, "kmem.tcp.": &m.KernelTCP} {
 			name := "memory." + kind
 			*to = MemoryUsage{
@@ -102,6 +103,7 @@ func (g *Group) statMemory(r *statReader, s *Stats) {
 	dir := g.dirTwo()
 	m.Raw = r.keys(dir, "memory.stat")
 	m.Cache = m.Raw["file"]
+	s.Counted.Memory = len(m.Raw) > 0
 	events := r.keys(dir, "memory.events")
 	m.Usage = MemoryUsage{r.number(dir, "memory.max"), r.number(dir, "memory.current"), r.number(dir, "memory.peak"), events["max"]}
 	m.Swap = MemoryUsage{Limit: r.number(dir, "memory.swap.max"), Usage: r.number(dir, "memory.swap.current")}
@@ -134,9 +136,11 @@ func (g *Group) statPids(r *statReader, s *Stats) {
 func (g *Group) statBlock(r *statReader, s *Stats) {
 	b := &s.Block
 	if dir := g.dirOne("blkio"); dir != "" {
+		s.Counted.Block = true
 		b.Bytes, b.Operations = r.blocks(dir, "io_service_bytes_recursive"), r.blocks(dir, "io_serviced_recursive")
 		return
 	}
+	s.Counted.Block = exists(g.dirTwo() + "/io.stat")
 	for line := range strings.Lines(r.text(g.dirTwo(), "io.stat")) {
 		f := strings.Fields(line)
 		if len(f) == 0 {

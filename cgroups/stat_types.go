@@ -12,6 +12,9 @@ type Stats struct {
 	Hugetlb map[string]HugetlbStats `json:"hugetlb"` // by size of page: "2MB"
 	// CPULimit is the quota in cores; 0 is none. runc does not tell it.
 	CPULimit float64 `json:"-"`
+	// Counted tells where a zero is a measurement: the group has the controller.
+	// CPU time is always counted.
+	Counted struct{ Memory, Block bool } `json:"-"`
 }
 
 // CPUStats are about processor time. Times are in nanoseconds.

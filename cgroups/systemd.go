@@ -11,7 +11,6 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/peapod/peapod/internal/program"
 	"github.com/peapod/peapod/internal/systemd"
-	"golang.org/x/sys/unix"
 )
 
 // systemdPatience is for how long systemd is waited for.
@@ -29,7 +28,7 @@ type unit struct {
 
 // IsScope tells whether a path has the form "slice:prefix:name", that of a scope
 // which systemd makes: prefix-name.scope in the slice, system.slice where that is
-// left out. All functions that take paths take this form too.
+// left out, and user.slice where it is a user's. All functions that take paths take this form too.
 func IsScope(path string) bool { return strings.Count(path, ":") == 2 && !strings.Contains(path, "/") }
 
 // Place gives the path below the hierarchies' mount points that a path of either
@@ -50,7 +49,7 @@ func parseScope(path string) (*unit, error) {
 	part := strings.Split(path, ":")
 	u := &unit{slice: part[0], name: part[2] + ".scope"}
 	if u.slice == "" {
-		u.slice = "system.slice"
+		u.slice = defaultSlice()
 	}
 	if part[1] != "" {
 		u.name = part[1] + "-" + u.name
@@ -70,9 +69,23 @@ func parseScope(path string) (*unit, error) {
 
 const unitLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.\\@"
 
-// path: a-b.slice is in a.slice (systemd.slice(5)).
+// defaultSlice is that of runc: of the two that systemd has for all units.
+func defaultSlice() string {
+	if _, ok := systemd.User(); ok {
+		return "user.slice"
+	}
+	return "system.slice"
+}
+
+// path: a-b.slice is in a.slice (systemd.slice(5)), and a user's systemd has a group
+// that is delegated to it.
 func (u *unit) path() string {
 	path, prefix := "", ""
+	if uid, ok := systemd.User(); ok {
+		if h, err := here(); err == nil {
+			path = h.managerPath(uid)
+		}
+	}
 	if name := strings.TrimSuffix(u.slice, ".slice"); name != "-" {
 		for part := range strings.SplitSeq(name, "-") {
 			prefix += part
@@ -97,6 +110,10 @@ func ask(f func(context.Context, *systemd.Conn) error) error {
 
 // start has systemd make the scope.
 func (u *unit) start(r *specs.LinuxResources, two bool) error {
+	if uid, ok := systemd.User(); ok && !systemd.UserRuns(uid) {
+		return fmt.Errorf("%w: no systemd of user %d runs: log in by a login manager, ssh or machinectl shell (not su), or have root run: loginctl enable-linger %d; "+
+			"or do without --systemd-cgroup", ErrUnsupported, uid, uid)
+	}
 	if _, err := os.Stat("/run/systemd/system"); err != nil {
 		return fmt.Errorf("%w: this host does not run systemd; give a path such as /peapod/web, and no --systemd-cgroup", ErrUnsupported)
 	}
@@ -116,7 +133,7 @@ func (u *unit) start(r *specs.LinuxResources, two bool) error {
 func (u *unit) hold() error {
 	p := program.New()
 	p.CloseOthers()
-	p.Call(unix.SYS_PPOLL, program.Int(0), program.Int(0), program.Int(0), program.Int(0)).For("wait for", "the container")
+	p.Sync("the container") // or for the end of this process
 	p.Exit(0)
 	process, err := p.Start(&program.Attr{})
 	if err != nil {
@@ -183,7 +200,7 @@ func (h *host) createScope(path string, o Options) (*Group, error) {
 	if err != nil {
 		return nil, failed("make", path, err)
 	}
-	p, err := h.plan(&o)
+	p, err := h.at(u.path()).plan(&o)
 	if err != nil {
 		return nil, failed("make", path, err)
 	}

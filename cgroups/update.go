@@ -33,7 +33,7 @@ func (g *Group) update(r *specs.LinuxResources) error {
 	if err != nil {
 		return err
 	}
-	p, err := g.host.plan(&Options{Resources: r})
+	p, err := g.host.at(g.path).plan(&Options{Resources: r})
 	if err != nil {
 		return err
 	}

@@ -125,7 +125,7 @@ func TestRootlessRefusals(t *testing.T) {
 		"user":   {func(s *specs.Spec) { s.Process.User.UID = 7 }, []string{"process.user.uid 7", "uidMappings"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := &ordinary{t, o.home}
+			o := o.with(t)
 			o.peapod("run", "-b", o.bundle(c.change, "echo"), "c").wants(1, c.want...)
 			if left := o.left(); left != "" {
 				t.Errorf("left: %s", left)

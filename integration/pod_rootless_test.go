@@ -164,7 +164,7 @@ func TestRootlessPodRefusals(t *testing.T) {
 		"subPath": {o.pod("p", bothVolumes, part), nil, []string{"volumeMounts[0].subPath", "only root"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := &ordinary{t, o.home}
+			o := o.with(t)
 			o.peapod(append(append([]string{"pod", "run"}, c.args...), o.manifest(c.pod))...).wants(1, c.want...)
 			o.gone()
 		})

@@ -103,7 +103,7 @@ func TestRootlessDelegated(t *testing.T) {
 		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.CgroupNamespace})
 	}, "hold")
 	d.peapod("run", "-d", "-b", own, "c").ok()
-	group := d.dir + d.group + "/peapod-c.container"
+	group := d.dir + d.group + "/peapod/c.container"
 	if got := strings.Fields(read(t, group+"/cgroup.procs")); len(got) != 1 {
 		t.Errorf("in the container's group: %q", got)
 	}
@@ -159,7 +159,7 @@ func TestRootlessDelegatedLimits(t *testing.T) {
 	}
 	t.Cleanup(func() { d.peapod("delete", "--force", "c") })
 	d.peapod("run", "-d", "-b", b, "c").ok()
-	group := d.dir + d.group + "/peapod-c.container"
+	group := d.dir + d.group + "/peapod/c.container"
 	if got := strings.TrimSpace(read(t, group+"/pids.max")); got != "8" {
 		t.Errorf("pids.max is %s", got)
 	}

@@ -5,28 +5,44 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/peapod/peapod/internal/testkit"
 )
 
-// ordinary is a user without any privilege who runs peapod: nobody, with
-// directories of his own.
+// ordinary is a user without any privilege who runs peapod: nobody, unless another is
+// said, with directories of his own.
 type ordinary struct {
 	t    testing.TB
 	home string
+	uid  int
+	run  string   // XDG_RUNTIME_DIR
+	seat *os.File // the cgroup, of v2, that his processes begin in; or nil
+	two  bool     // his commands see cgroup v2 alone, which the host has beside v1
 }
 
 func newOrdinary(t testing.TB) *ordinary {
+	t.Helper()
+	return newUser(t, 65534, "")
+}
+
+// newUser is an ordinary user with a number, and a runtime directory, or one in his
+// home.
+func newUser(t testing.TB, uid int, run string) *ordinary {
 	t.Helper()
 	home, err := os.MkdirTemp(testkit.Scratch(), "ordinary")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(home) })
-	o := &ordinary{t, home}
+	o := &ordinary{t: t, home: home, uid: uid, run: run}
+	if run == "" {
+		o.run = home + "/run"
+	}
 	for _, dir := range []string{"", "run", "data"} {
 		if err := os.MkdirAll(filepath.Join(home, dir), 0o755); err != nil {
 			t.Fatal(err)
@@ -43,7 +59,7 @@ func (o *ordinary) own(dir string) {
 		if err != nil {
 			return err
 		}
-		return os.Lchown(path, 65534, 65534)
+		return os.Lchown(path, o.uid, o.uid)
 	})
 	if err != nil {
 		o.t.Fatal(err)
@@ -58,13 +74,37 @@ func (o *ordinary) env() []string {
 			list = append(list, e)
 		}
 	}
-	return append(list, "HOME="+o.home, "XDG_RUNTIME_DIR="+o.home+"/run", "XDG_DATA_HOME="+o.home+"/data", "TMPDIR="+o.home)
+	return append(list, "HOME="+o.home, "XDG_RUNTIME_DIR="+o.run, "XDG_DATA_HOME="+o.home+"/data", "TMPDIR="+o.home)
 }
 
 func (o *ordinary) command(args ...string) *exec.Cmd {
-	cmd := asNobody(command(o.t, args...))
-	cmd.Env, cmd.Dir = o.env(), o.home
+	if o.two {
+		script := `mount -t cgroup2 none /sys/fs/cgroup && exec setpriv --reuid "$0" --regid "$0" --clear-groups "$@"`
+		args = append([]string{"-m", "sh", "-c", script, strconv.Itoa(o.uid), binary}, args...)
+		cmd := o.self(exec.CommandContext(testkit.Soon(o.t), "unshare", args...))
+		cmd.SysProcAttr.Credential = nil
+		return cmd
+	}
+	return o.self(command(o.t, args...))
+}
+
+// self makes a command one of his.
+func (o *ordinary) self(cmd *exec.Cmd) *exec.Cmd {
+	cmd.Env, cmd.Dir, cmd.SysProcAttr = o.env(), o.home, &syscall.SysProcAttr{}
+	if os.Geteuid() != o.uid {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(o.uid), Gid: uint32(o.uid)}
+	}
+	if o.seat != nil {
+		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(o.seat.Fd())
+	}
 	return cmd
+}
+
+// with is the same user in a part of a test.
+func (o *ordinary) with(t testing.TB) *ordinary {
+	again := *o
+	again.t = t
+	return &again
 }
 
 func (o *ordinary) peapod(args ...string) *result {
@@ -133,8 +173,8 @@ func (o *ordinary) image() string {
 // left lists what is still registered.
 func (o *ordinary) left() string {
 	var list []string
-	for _, pattern := range []string{"run/peapod/containers/*", "run/peapod/pods/*", "data/peapod/pods/*"} {
-		found, _ := filepath.Glob(filepath.Join(o.home, pattern))
+	for _, pattern := range []string{o.run + "/peapod/containers/*", o.run + "/peapod/pods/*", o.home + "/data/peapod/pods/*"} {
+		found, _ := filepath.Glob(pattern)
 		list = append(list, found...)
 	}
 	return strings.Join(list, " ")

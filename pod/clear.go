@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/peapod/peapod/cgroups"
 	"github.com/peapod/peapod/runtime"
 )
 
@@ -29,7 +28,7 @@ func (s *Store) clearRuntime(ctx context.Context, p place) error {
 			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, removeGroup(ctx, p.cgroup()))
+	errs = append(errs, p.removeGroup(ctx))
 	errs = append(errs, unmount(p.shm()))
 	if err := removeAll(ctx, filepath.Join(p.data, "containers")); !errors.Is(err, unix.ENOTDIR) {
 		errs = append(errs, err)
@@ -49,18 +48,4 @@ func (s *Store) clear(ctx context.Context, p place) error {
 		return fmt.Errorf("remove the pod's data: %w", err)
 	}
 	return nil
-}
-
-func removeGroup(ctx context.Context, path string) error {
-	if rootless() {
-		return nil // a group of that path would be root's
-	}
-	group, err := cgroups.Load(path)
-	if errors.Is(err, cgroups.ErrNotExist) || errors.Is(err, cgroups.ErrNotMounted) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return group.Destroy(ctx)
 }

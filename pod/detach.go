@@ -14,6 +14,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/peapod/peapod/cgroups"
 )
 
 // Detached are the pods of a manifest that a process of its own is to run.
@@ -81,6 +83,9 @@ func detach(ctx context.Context, r *request, command []string) (names, addrs []s
 		}
 		defer pair[0].Close()
 		defer pair[1].Close()
+	}
+	if _, err := cgroups.StepAside(); err != nil { // where it would be in the supervisor's way
+		return nil, nil, err
 	}
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.ExtraFiles = []*os.File{in[0], out[1]}

@@ -255,8 +255,8 @@ func (s *stage) nothingLeft() {
 		if err != nil {
 			continue
 		}
-		if _, err := cgroups.Load(p.cgroup()); err == nil {
-			s.t.Errorf("cgroup %s is left", p.cgroup())
+		if _, err := cgroups.Load(p.group); err == nil {
+			s.t.Errorf("cgroup %s is left", p.group)
 		}
 	}
 	testkit.Until(s.t, func() string { return strings.Join(testkit.Outside(filepath.Base(s.dir)), "\n") })

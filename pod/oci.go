@@ -70,7 +70,7 @@ func (w *worker) createOptions() (o *runtime.CreateOptions, done func(), err err
 			"io.kubernetes.cri.container-name": w.name(),
 		},
 		Linux: &specs.Linux{
-			CgroupsPath:   w.s.place.cgroup() + "/" + w.name(),
+			CgroupsPath:   w.s.place.groupOf(w.name()),
 			Namespaces:    w.s.memberships(),
 			Resources:     w.resources(),
 			MaskedPaths:   maskedPaths,

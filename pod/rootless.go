@@ -47,9 +47,6 @@ func (p *Pod) checkRootless(resolved []*Resolved) (*namespaces.IDMaps, error) {
 	ps := &problems{object: p, pod: p}
 	for i, r := range resolved {
 		at := containerPath(i)
-		if limits := r.Container.Resources.Limits; !limits.CPU.IsZero() || !limits.Memory.IsZero() {
-			ps.addf(at+".resources.limits", "limits need a cgroup, and none is delegated to this user; leave them out, or run the pod with sudo")
-		}
 		ps.mapped(at, r.Process.User, &ids, why)
 		for j, m := range r.Container.VolumeMounts {
 			if v := p.volume(m.Name); m.SubPath != "" && v != nil && v.EmptyDir != nil && v.EmptyDir.Medium == MediumMemory {
@@ -92,8 +89,10 @@ func (s *Supervisor) giveUser(spec *specs.Spec) {
 	l := spec.Linux
 	l.Namespaces = append(l.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace, Path: s.set.Path(namespaces.User)})
 	l.UIDMappings, l.GIDMappings = mappings(s.ids.Users), mappings(s.ids.Groups)
-	l.CgroupsPath, l.Resources = "", nil // there are neither limits nor devices
-	spec.Mounts = slices.DeleteFunc(spec.Mounts, func(m specs.Mount) bool { return m.Type == "cgroup" })
+	l.Resources = s.userResources(l.Resources)
+	if l.CgroupsPath == "" {
+		spec.Mounts = slices.DeleteFunc(spec.Mounts, func(m specs.Mount) bool { return m.Type == "cgroup" })
+	}
 	for i := range spec.Mounts {
 		switch m := &spec.Mounts[i]; {
 		case m.Type == "devpts" && s.ids.OnlyOwn():

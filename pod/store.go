@@ -71,7 +71,7 @@ type place struct {
 	name  string
 	state string // $ROOT/pods/<name>
 	data  string // $DATA/pods/<name>
-	group string // of all of its processes
+	group string // of all of its processes; "" for none
 }
 
 func (p place) lockFile() string   { return filepath.Join(p.state, "lock") }
@@ -79,6 +79,7 @@ func (p place) specFile() string   { return filepath.Join(p.state, "pod.json") }
 func (p place) statusFile() string { return filepath.Join(p.state, "status.json") }
 func (p place) groupFile() string  { return filepath.Join(p.state, "group") }
 func (p place) originFile() string { return filepath.Join(p.state, "origin.json") }
+func (p place) cgroupFile() string { return filepath.Join(p.state, "cgroup") } // ordinary users'
 func (p place) stopFile() string   { return filepath.Join(p.state, "stop.json") }
 func (p place) shm() string        { return filepath.Join(p.state, "shm") }
 func (p place) logs() string       { return filepath.Join(p.data, "logs") }
@@ -91,9 +92,6 @@ func (p place) containerLog(container string) string {
 
 // containerID is the container's name in package runtime.
 func (p place) containerID(container string) string { return p.name + "." + container }
-
-// cgroup is the pod's group, above its containers'.
-func (p place) cgroup() string { return p.group }
 
 func (s *Store) root() string { return absolute(s.Root, runtime.DefaultRoot()) }
 
@@ -123,12 +121,16 @@ func (s *Store) place(name string) (place, error) {
 	}
 	root := s.root()
 	unique := uniqueName(root, name)
-	return place{
+	p := place{
 		name:  name,
 		state: filepath.Join(root, "pods", name),
 		data:  filepath.Join(s.dataDir(), "pods", unique),
 		group: "/peapod/" + unique,
-	}, nil
+	}
+	if rootless() {
+		p.group = p.notedGroup()
+	}
+	return p, nil
 }
 
 // uniqueName names a pod among those of all roots. There is one tree of cgroups

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/peapod/peapod/cgroups"
 	"github.com/peapod/peapod/namespaces"
 	"github.com/peapod/peapod/networks"
 )
@@ -22,6 +23,8 @@ type Supervisor struct {
 	place   place
 	lock    *os.File
 	ids     *namespaces.IDMaps // of the pod's user namespace; nil for root's
+	home    *cgroups.Home      // of the pod's cgroup, or nil; root has but one
+	group   *cgroups.Group     // that was made there, or nil
 	set     *namespaces.Set
 	netns   *os.File // the pod's network namespace, or the host's
 	network networks.Spec
@@ -79,7 +82,7 @@ func Start(ctx context.Context, p *Pod, o *Options) (*Supervisor, error) {
 // where from is not nil.
 func (r *readied) launch(ctx context.Context, from *handed) (*Supervisor, error) {
 	s := &Supervisor{
-		pod: r.pod, options: *r.options, store: r.options.Store, ids: r.ids, network: r.network, from: from,
+		pod: r.pod, options: *r.options, store: r.options.Store, ids: r.ids, home: r.home, network: r.network, from: from,
 		done: make(chan struct{}), turned: make(chan struct{}, 1),
 	}
 	s.killing, s.kill = context.WithCancel(context.WithoutCancel(ctx))

@@ -77,7 +77,10 @@ func (s *Supervisor) release(keep bool) {
 	if s.onHost() && s.netns != nil {
 		s.netns.Close()
 	}
-	var err error
+	err := s.dropGroup(ctx)
+	if err != nil {
+		s.log().Error("the pod's cgroup cannot be removed", "error", err)
+	}
 	if keep {
 		err = s.store.clearRuntime(ctx, s.place)
 	} else if err = s.store.clear(ctx, s.place); err == nil {

@@ -100,6 +100,9 @@ func (s *Supervisor) makeRest() (err error) {
 	if err := s.makeData(); err != nil {
 		return err
 	}
+	if err := s.makeGroup(); err != nil {
+		return err
+	}
 	if s.hub, err = s.store.joinHub(); err != nil {
 		return err
 	}

@@ -96,7 +96,7 @@ func TestLimits(t *testing.T) {
 	p.SetDefaults()
 	sup, out := s.start(p)
 	out.await("a: ready", 1)
-	group, err := cgroups.Load(sup.place.cgroup() + "/a")
+	group, err := cgroups.Load(sup.place.group + "/a")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -91,7 +91,7 @@ func (c *Container) checkpoint(ctx context.Context, o *CheckpointOptions) error 
 	}
 	defer dir.close()
 	group, err := c.cgroup()
-	if err != nil && !errors.Is(err, errNoGroup) {
+	if err != nil && !errors.Is(err, ErrNoCgroup) {
 		return err
 	}
 	r, err := o.request(dir, c.record.Annotations, group != nil)

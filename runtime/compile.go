@@ -22,6 +22,7 @@ type plan struct {
 	gate    *gate           // where to wait for Start, or nil
 	group   string          // the container's cgroup, "" where it has none
 	noGroup error           // why root's has none
+	attach  bool            // the process is moved into its cgroup, not born there
 	// bindsGroup: mounts show the container's cgroup by its path, so that it
 	// has to be there first.
 	bindsGroup bool
@@ -32,6 +33,9 @@ type plan struct {
 // program compiles the plan.
 func (c *plan) program() (*program.Program, error) {
 	p := program.New(c.options.ExtraFiles...)
+	if c.attach {
+		p.Sync(syncGroup)
+	}
 	if rootless() {
 		c.id.ownScore(p)
 	}

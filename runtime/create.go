@@ -181,12 +181,17 @@ func (r *Runtime) create(ctx context.Context, id string, o *CreateOptions, wait 
 		return nil, err
 	}
 	defer done()
-	started, err := start(prog, c.group, nursery, attr, nil, nil)
+	born := c.group
+	if p.attach {
+		born = nil
+	}
+	started, err := start(prog, born, nursery, attr, nil, nil)
 	if err != nil {
 		return nil, err
 	}
 	s := &setup{proc: started, members: p.members, pid: started.Pid, ready: func(pid int) error { return c.started(p, pid) },
 		notify: func(pidfd, n, pid int) error { return p.id.filter.agent.hand(pidfd, n, c, pid, specs.StateCreating) }}
+	s.place = func(pid int) error { return c.group.Attach(pid) }
 	s.parent = func() error { return c.takeFromHost(p.spec.Linux, s.pid) }
 	s.hooks = func() error {
 		hooked = true

@@ -113,7 +113,7 @@ func (c *Container) exec(ctx context.Context, o *ExecOptions) (proc *Process, er
 	target := os.NewFile(uintptr(fd), "container")
 	defer target.Close()
 	group, err := c.cgroup()
-	if err != nil && !errors.Is(err, errNoGroup) {
+	if err != nil && !errors.Is(err, ErrNoCgroup) {
 		return nil, err
 	}
 	if group != nil {
@@ -133,11 +133,15 @@ func (c *Container) exec(ctx context.Context, o *ExecOptions) (proc *Process, er
 		return nil, err
 	}
 	defer root.Close()
-	prog, inPid := execProgram(c.record.Namespaces, c.ID(), id, target, root, o)
 	where, err := placeOf(group, o.Cgroups)
 	if err != nil {
 		return nil, err
 	}
+	if err := where.outside(); err != nil {
+		c.runtime.log().Warn("what is executed is not in the container's cgroup", "id", c.ID(), "cause", err)
+		where = &place{}
+	}
+	prog, inPid := execProgram(c.record.Namespaces, c.ID(), id, target, root, o, where.attach)
 	m := &membership{}
 	if inPid {
 		m.join = []joined{{kind: namespaces.PID}} // there will be a message of the pid
@@ -149,15 +153,11 @@ func (c *Container) exec(ctx context.Context, o *ExecOptions) (proc *Process, er
 	}
 	defer done()
 	sp, err := where.start(prog, c.process.PID, attr, id.affinity.initial)
-	if rootless() && !where.exact && errors.Is(err, unix.EACCES) {
-		c.runtime.log().Warn("what is executed is not in the container's cgroup, which a user cannot enter from where nothing is delegated", "id", c.ID(), "cause", err)
-		attr.Sys.UseCgroupFD = false
-		sp, err = (&place{}).start(prog, c.process.PID, attr, id.affinity.initial)
-	}
 	if err != nil {
 		return nil, err
 	}
 	s := &setup{proc: sp, members: m, pid: sp.Pid, ready: o.told,
+		place:  func(pid int) error { return where.move(pid, c.process.PID) },
 		notify: func(pidfd, n, pid int) error { return id.filter.agent.hand(pidfd, n, c, pid, specs.StateRunning) }}
 	if err := s.run(ctx); err != nil {
 		s.abort()
@@ -199,8 +199,11 @@ func (c *Container) remember(p *child) {
 
 // execProgram joins the namespaces of the container's first process, all in one
 // call, and executes the command there: in root, where that is not nil.
-func execProgram(members []specs.LinuxNamespace, name string, id *identity, target, root *os.File, o *ExecOptions) (p *program.Program, inPid bool) {
+func execProgram(members []specs.LinuxNamespace, name string, id *identity, target, root *os.File, o *ExecOptions, attach bool) (p *program.Program, inPid bool) {
 	p = program.New(o.ExtraFiles...)
+	if attach {
+		p.Sync(syncGroup)
+	}
 	if rootless() {
 		id.ownScore(p)
 	}

@@ -16,6 +16,8 @@ type place struct {
 	group *cgroups.Group // nil: the container has none
 	steps []step         // on from there, in hierarchies of v1
 	exact bool           // it was asked for: nowhere else
+	// attach: the process is started elsewhere and moved.
+	attach bool
 }
 
 // step is one group of --cgroup, as "cpu,memory:sub".
@@ -23,7 +25,7 @@ type step struct{ controller, sub string }
 
 // placeOf reads ExecOptions.Cgroups. group may be nil.
 func placeOf(group *cgroups.Group, list []string) (*place, error) {
-	p := &place{group: group, exact: len(list) > 0}
+	p := &place{group: group, exact: len(list) > 0, attach: group != nil && attaches(group.Path())}
 	if len(list) > 0 && group == nil {
 		return nil, fmt.Errorf("cgroup %q: the container has no cgroup of its own", list[0])
 	}
@@ -49,6 +51,15 @@ func placeOf(group *cgroups.Group, list []string) (*place, error) {
 	return p, nil
 }
 
+// outside tells why a process cannot be brought to the place, unless that was asked for:
+// then its start says so.
+func (p *place) outside() error {
+	if !p.attach || p.exact {
+		return nil
+	}
+	return cgroups.Attachable(p.group.Path())
+}
+
 // visit takes the steps, on the thread that Enter lends.
 func (p *place) visit() error {
 	for _, s := range p.steps {
@@ -62,6 +73,9 @@ func (p *place) visit() error {
 // start starts a program there. Where the container has made groups below its
 // own, and moved into them, the process follows its first one.
 func (p *place) start(prog *program.Program, first int, attr *program.Attr, cpus bitList) (*program.Process, error) {
+	if p.attach {
+		return start(prog, nil, nil, attr, cpus, nil)
+	}
 	started, err := start(prog, p.group, nil, attr, cpus, p.visit)
 	if p.group == nil || !errors.Is(err, unix.EBUSY) {
 		return started, err
@@ -76,4 +90,16 @@ func (p *place) start(prog *program.Program, first int, attr *program.Attr, cpus
 	defer dir.Close()
 	attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, int(dir.Fd())
 	return start(prog, p.group, nil, attr, cpus, p.visit)
+}
+
+// move moves a process that was started elsewhere to its place.
+func (p *place) move(pid, first int) error {
+	err := p.group.Attach(pid)
+	if err == nil || p.exact {
+		return err
+	}
+	if p.group.AttachWhere(pid, first) == nil { // of a group that has become a parent
+		return nil
+	}
+	return err
 }

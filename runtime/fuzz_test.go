@@ -100,7 +100,7 @@ func FuzzProcess(f *testing.F) {
 			return
 		}
 		id.withHome(func() []byte { return data })
-		p, _ := execProgram(all, "fuzz", id, nil, nil, &ExecOptions{Process: process})
+		p, _ := execProgram(all, "fuzz", id, nil, nil, &ExecOptions{Process: process}, false)
 		if err := p.List(io.Discard); err != nil {
 			t.Fatal(err)
 		}

@@ -84,7 +84,7 @@ func killGroup(group *cgroups.Group) error {
 func (c *Container) Pids() ([]int, error) {
 	group, err := c.cgroup()
 	switch {
-	case errors.Is(err, errNoGroup):
+	case errors.Is(err, ErrNoCgroup):
 		return c.members()
 	case errors.Is(err, cgroups.ErrNotExist):
 		return nil, nil

@@ -3,10 +3,8 @@ package runtime
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"reflect"
 	"slices"
-	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/peapod/peapod/cgroups"
@@ -14,27 +12,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errNoGroup is what there is instead of a container's cgroup where its maker
-// could make none.
-var errNoGroup = errors.New("the container has no cgroup")
+// ErrNoCgroup tells that a container has none, since its maker could make none, or, an
+// ordinary user, wanted no limits: it cannot be paused, limited or measured.
+var ErrNoCgroup = errors.New("the container has no cgroup")
 
-const notDelegated = "none was delegated to the user who made it"
+const notDelegated = "none was delegated to the user who made it, without limits"
 
 // noGroup says why this container has none.
 func (c *Container) noGroup() error {
 	if c.record.NoCgroup == "" {
-		return fmt.Errorf("%w: %s", errNoGroup, notDelegated)
+		return fmt.Errorf("%w: %s", ErrNoCgroup, notDelegated)
 	}
-	return fmt.Errorf("%w: where it was made: %s", errNoGroup, c.record.NoCgroup)
+	return fmt.Errorf("%w: where it was made: %s", ErrNoCgroup, c.record.NoCgroup)
 }
 
-// findGroup decides on the container's cgroup: "" where it has none, which is
-// so for ordinary users to whom none is delegated, and for root where the
-// hierarchies cannot be written, as inside of most containers. Limits are refused
-// there.
+// findGroup decides on the container's cgroup: "" where it has none, which may be so
+// for ordinary users, and for root where the hierarchies cannot be written, as
+// inside of most containers. Limits are refused there.
 func (c *plan) findGroup(root, id string) error {
 	if rootless() {
-		return c.findDelegated(root, id)
+		return c.findUserGroup(root, id)
 	}
 	c.group = cgroupPath(c.spec, root, id)
 	if !c.real || cgroups.IsScope(c.group) {
@@ -44,55 +41,20 @@ func (c *plan) findGroup(root, id string) error {
 	if cause == nil {
 		return nil
 	}
-	user := kernel.InUserNamespace()
-	if user && c.delegate(root, id) == nil {
-		return nil
+	if kernel.InUserNamespace() { // whose root is an ordinary user outside
+		c.group = ""
+		err := c.findUserGroup(root, id)
+		if c.group == "" {
+			c.noGroup = cause
+		}
+		return err
 	}
 	err := needsNoGroup(c.spec.Linux.Resources, fmt.Errorf("linux.resources: limits need a cgroup: %w; or leave the limits out", cause))
-	if err == nil && !c.ownPids() && !user {
+	if err == nil && !c.ownPids() {
 		err = fmt.Errorf("linux.namespaces: without a pid namespace of its own, only a cgroup tells the container's processes: %w; or add one", cause)
 	}
 	c.group, c.noGroup = "", cause
 	return err
-}
-
-// findDelegated is findGroup for ordinary users.
-func (c *plan) findDelegated(root, id string) error {
-	if !c.real {
-		return nil
-	}
-	cause := c.delegate(root, id)
-	if cause == nil {
-		return nil
-	}
-	return needsNoGroup(c.spec.Linux.Resources, fmt.Errorf("linux.resources: %w: limits need a cgroup, and none is delegated to this user (%v): "+
-		"leave them out, run it in one (systemd-run --user --scope -p Delegate=yes), or run it with sudo", unix.EPERM, cause))
-}
-
-// delegate chooses a group below what is delegated to the caller, or tells why there
-// is none. A path that is not there is a wish: engines give one always.
-func (c *plan) delegate(root, id string) error {
-	above, err := cgroups.Delegated()
-	if err != nil {
-		return err
-	}
-	switch wish := c.spec.Linux.CgroupsPath; {
-	case wish == "":
-		c.group = above + "/" + strings.ReplaceAll(strings.Trim(cgroupPath(c.spec, root, id), "/"), "/", "-")
-	case cgroups.Below(wish, above):
-		c.group = filepath.Join("/", wish)
-	default:
-		return fmt.Errorf("linux.cgroupsPath %q: not below %s/", wish, above)
-	}
-	if r := c.spec.Linux.Resources; r != nil {
-		// Rules for devices need privilege, and in a user namespace nobody can
-		// make any. The caller's stay as they are.
-		rest, linux := *r, *c.spec.Linux
-		rest.Devices = nil
-		linux.Resources = &rest
-		c.spec.Linux = &linux
-	}
-	return nil
 }
 
 // ownPids: the processes can be told from the host's without a cgroup.

@@ -139,6 +139,7 @@ func (o *CreateOptions) plan(root, id string, open bool) (c *plan, err error) {
 		}
 	}
 	if err == nil {
+		c.attach = open && attaches(place)
 		err = c.expandCgroupMounts(place)
 	}
 	if err != nil {
@@ -158,10 +159,18 @@ func cgroupPath(spec *specs.Spec, root, id string) string {
 	if spec.Linux.CgroupsPath != "" {
 		return filepath.Join("/", spec.Linux.CgroupsPath)
 	}
+	return "/peapod/" + groupName(root, id, false)
+}
+
+// groupName is unique for containers of all roots. A scope is seen to be one.
+func groupName(root, id string, scope bool) string {
+	if !scope {
+		id += ".container"
+	}
 	if root == DefaultRoot() {
-		return "/peapod/" + id + ".container"
+		return id
 	}
 	h := fnv.New32a()
 	io.WriteString(h, root)
-	return fmt.Sprintf("/peapod/%s.container.%08x", id, h.Sum32())
+	return fmt.Sprintf("%s.%08x", id, h.Sum32())
 }

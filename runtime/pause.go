@@ -61,7 +61,7 @@ func (c *Container) living() (*cgroups.Group, error) {
 		return nil, ErrNotRunning
 	}
 	group, err := c.cgroup()
-	if errors.Is(err, errNoGroup) {
+	if errors.Is(err, ErrNoCgroup) {
 		return nil, fmt.Errorf("%w (its processes are in no group of their own)", err)
 	}
 	return group, err
@@ -89,6 +89,9 @@ func (c *Container) thaw() {
 func (c *Container) Update(r *specs.LinuxResources) error {
 	group, err := c.living()
 	if err == nil {
+		if rootless() {
+			r = withoutDevices(r)
+		}
 		err = group.Update(r)
 	}
 	return wrap("update", c.ID(), err)
@@ -109,7 +112,7 @@ func (c *Container) Stats() (*cgroups.Stats, error) {
 // counters are there until Delete.
 func (c *Container) OOM() (cgroups.OOM, error) {
 	group, err := c.cgroup()
-	if errors.Is(err, errNoGroup) || errors.Is(err, cgroups.ErrNotExist) {
+	if errors.Is(err, ErrNoCgroup) || errors.Is(err, cgroups.ErrNotExist) {
 		return cgroups.OOM{}, nil
 	}
 	if err != nil {

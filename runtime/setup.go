@@ -61,6 +61,7 @@ type setup struct {
 	ready   func(int) error // called with it before it may go on
 	told    bool
 	hooks   func() error                         // called at their synchronisation point
+	place   func(int) error                      // moves the first process into its cgroup
 	parent  func() error                         // called where the host's devices are wanted
 	notify  func(pidfd, listener, pid int) error // takes a seccomp listener
 
@@ -122,6 +123,11 @@ func (s *setup) cancel() {
 
 func (s *setup) answer(e program.Event) error {
 	switch e.Label {
+	case syncGroup:
+		if err := s.place(s.proc.Pid); err != nil {
+			return err
+		}
+		return s.proc.Continue()
 	case syncIDs:
 		if err := s.members.writeIDs(s.proc.Pid); err != nil {
 			return err

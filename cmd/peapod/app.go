@@ -122,9 +122,7 @@ func (p *peapod) globalFlags() []cli.Flag {
 // globals applies the options that stand before the command.
 func (p *peapod) globals(c *cli.Context) error {
 	p.root, p.data = c.String("root"), c.String("data")
-	if p.systemd = c.Bool("systemd-cgroup"); p.systemd && os.Geteuid() != 0 {
-		return errors.New("--systemd-cgroup: only root's systemd is asked, for now: leave the option out (podman: --cgroup-manager cgroupfs)")
-	}
+	p.systemd = c.Bool("systemd-cgroup")
 	switch rootless := c.String("rootless"); {
 	case c.Command != nil && c.Command.Name == "spec": // has an option of its own of that name
 	case rootless != "auto" && rootless != "true" && rootless != "false":

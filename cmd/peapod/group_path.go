@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/peapod/peapod/cgroups"
@@ -16,7 +17,7 @@ func (p *peapod) groupPath(spec *specs.Spec, id string) error {
 	path := spec.Linux.CgroupsPath
 	switch scope := cgroups.IsScope(path); {
 	case p.systemd && path == "":
-		spec.Linux.CgroupsPath = "system.slice:peapod:" + id
+		spec.Linux.CgroupsPath = ":peapod:" + strings.ReplaceAll(id, "+", `\x2b`) // in the usual slice
 	case p.systemd && !scope:
 		return fmt.Errorf("linux.cgroupsPath %q: with --systemd-cgroup it is slice:prefix:name, such as system.slice:peapod:web1: give that, or leave it out", path)
 	case !p.systemd && scope:

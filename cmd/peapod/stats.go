@@ -24,7 +24,9 @@ func (p *peapod) statsCommand() *cli.Command {
 of one core, and behind it is its limit; NET and DISK are bytes a second in and
 out, read and written; HELD is how much of the time the CPU limit held processes
 up; PRESSURE is how much of the last 10 seconds some of them waited for CPU,
-memory and disk (cgroup v2). Ctrl-C ends it. json is one object a line.
+memory and disk (cgroup v2). What is not measured is "-", in json null: all but
+NET and PIDS of an ordinary user's container without a cgroup. Ctrl-C ends it.
+json is one object a line.
 
 Example: peapod stats --no-stream shop`,
 		Flags: []cli.Flag{
@@ -177,7 +179,7 @@ func (p *peapod) memoryOf(r *pod.Record) string {
 			return "-"
 		}
 	}
-	if all.Memory == 0 {
+	if all.Memory == 0 { // none runs
 		return "-"
 	}
 	return all.memory()

@@ -33,14 +33,18 @@ type Property struct {
 // Set makes a property.
 func Set(name string, value any) Property { return Property{name, dbus.MakeVariant(value)} }
 
-// Conn is a connection to the system's manager.
+// Conn is a connection to the system's manager, or to the user's own.
 type Conn struct {
 	bus  *dbus.Conn
 	jobs chan *dbus.Signal
 }
 
-// Connect connects to systemd; Close ends that.
+// Connect connects to the systemd that makes units for the caller, see User; Close
+// ends that.
 func Connect(ctx context.Context) (*Conn, error) {
+	if uid, ok := User(); ok {
+		return connectUser(ctx, uid)
+	}
 	bus, err := dbus.ConnectSystemBus(dbus.WithContext(ctx))
 	viaBus := err == nil
 	if !viaBus {
@@ -49,11 +53,20 @@ func Connect(ctx context.Context) (*Conn, error) {
 			return nil, fmt.Errorf("connect to systemd by the system's bus: %w; at its own socket: %w", err, second)
 		}
 	}
+	c, err := newConn(ctx, bus, viaBus)
+	if err != nil {
+		return nil, fmt.Errorf("connect to systemd: %w", err)
+	}
+	return c, nil
+}
+
+// newConn takes a connection over, which it closes when it fails.
+func newConn(ctx context.Context, bus *dbus.Conn, viaBus bool) (*Conn, error) {
 	c := &Conn{bus: bus, jobs: make(chan *dbus.Signal, 64)}
 	bus.Signal(c.jobs)
 	if err := c.subscribe(ctx, viaBus); err != nil {
 		c.Close()
-		return nil, fmt.Errorf("connect to systemd: %w", err)
+		return nil, err
 	}
 	return c, nil
 }
@@ -105,6 +118,20 @@ func (c *Conn) StartScope(ctx context.Context, unit string, properties []Propert
 	}
 	if err != nil {
 		return fmt.Errorf("have systemd start %s: %w", unit, err)
+	}
+	return nil
+}
+
+// Attach moves processes into a unit that is delegated: into its group, or into the
+// one at sub below that ("/web"), which is there. A manager of a user's has the
+// system's do it, so that they may come from where the user himself can move nothing.
+func (c *Conn) Attach(ctx context.Context, unit, sub string, pids ...int) error {
+	list := make([]uint32, len(pids))
+	for i, pid := range pids {
+		list[i] = uint32(pid)
+	}
+	if err := c.call(ctx, "AttachProcessesToUnit", unit, sub, list).Err; err != nil {
+		return fmt.Errorf("have systemd move processes %v into %s%s: %w", pids, unit, sub, err)
 	}
 	return nil
 }

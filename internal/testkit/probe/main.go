@@ -121,6 +121,7 @@ func init() {
 		"tick":     tick,
 		"child":    child,
 		"eat":      eat,
+		"bomb":     bomb,
 		// The network.
 		"connect": connect,
 		"reach":   reach,

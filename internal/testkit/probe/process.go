@@ -124,3 +124,16 @@ func tick(args []string) (string, error) {
 		time.Sleep(20 * time.Millisecond)
 	}
 }
+
+// bomb forks args[0] processes that do nothing, as far as it may, and does nothing then:
+// there may be no room for the threads that Go would want.
+func bomb(args []string) (string, error) {
+	for range number(args[0]) {
+		if pid, _, errno := unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0); pid == 0 || errno != 0 {
+			break
+		}
+	}
+	for {
+		unix.RawSyscall6(unix.SYS_PPOLL, 0, 0, 0, 0, 0, 0)
+	}
+}
