@@ -1,6 +1,7 @@
 package cgroups
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -74,37 +75,35 @@ func (h *host) ownSeat() (path string, ok bool) {
 
 // base is the group that is the caller's to make groups in, at or above their own:
 // the topmost one that they may write. Below the user's systemd all is theirs to write
-// and the most of it systemd's to arrange, but for units with Delegate=yes, which it
-// marks (systemd's CGROUP_DELEGATION.md).
+// and systemd's to arrange, but for units with Delegate=yes (systemd's
+// CGROUP_DELEGATION.md), which it is asked for where the caller is alone in one.
 func (h *host) base() (path string, err error) {
 	own, ok := h.ownSeat()
 	if !ok {
 		return "", fmt.Errorf("%w: this process is in none that is visible below %s", ErrNotDelegated, h.unified)
 	}
 	uid, _ := systemd.User()
-	manager := h.managerPath(uid)
-	if !inside(own, manager) {
+	if !inside(own, h.managerPath(uid)) {
 		if path, ok = h.delegatedTo(own); !ok {
 			return "", fmt.Errorf("%w: %s belongs to somebody else", ErrNotDelegated, named(own))
 		}
 		return path, nil
 	}
-	for at := own; at != manager; at = parent(at) {
-		if marked(h.unified+at) && mine(h.unified+at) {
-			path = at
-		}
+	unit, sub := unitOf(own, managerName(uid))
+	if path = strings.TrimSuffix(own, sub); unit == "" {
+		return "", fmt.Errorf("%w: %s is its systemd's", ErrNotDelegated, named(own))
 	}
-	if path == "" {
-		return "", fmt.Errorf("%w: %s is its systemd's, which was not told Delegate=yes", ErrNotDelegated, named(own))
+	if err := h.roomIn(path); err != nil {
+		return "", err
 	}
-	return path, nil
-}
-
-// marked tells whether systemd has delegated a unit's group.
-func marked(dir string) bool {
-	var value [8]byte
-	n, err := unix.Getxattr(dir, "user.delegate", value[:])
-	return err == nil && string(value[:n]) == "1"
+	err = ask(func(ctx context.Context, c *systemd.Conn) (err error) {
+		ok, err = c.Delegated(ctx, unit)
+		return err
+	})
+	if err == nil && !ok {
+		err = fmt.Errorf("%w: the unit %s has no Delegate=yes", ErrNotDelegated, unit)
+	}
+	return path, err
 }
 
 // named shows a path, of which the root's is "".

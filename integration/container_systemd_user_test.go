@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"slices"
@@ -103,5 +104,40 @@ func TestSystemdOfUserUnit(t *testing.T) {
 	o.peapod("run", "-b", cpus, "c").wants(1, "cpuset controller is not available: it is not delegated to this user", "systemctl edit user@.service", "Delegate=cpu cpuset io memory pids")
 	if left := o.left(); left != "" {
 		t.Errorf("left: %s", left)
+	}
+}
+
+// The README's example, with its limits.
+func TestSystemdOfUserHello(t *testing.T) {
+	o := newLingering(t)
+	data := read(t, "../examples/hello.json")
+	file := o.home + "/hello.json"
+	if err := os.WriteFile(file, []byte(data), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	before := groupsBelow(lingeringGroup + "/user.slice")()
+	t.Cleanup(func() { o.peapod("pod", "rm", "-f", "hello") })
+	if got := o.peapod("pod", "run", "-d", file).ok(); !strings.HasPrefix(got, "hello") {
+		t.Errorf("it says %q", got)
+	}
+	testkit.Eventually(t, "it serves", func() bool {
+		r, err := http.Get("http://127.0.0.1:8080/")
+		if err == nil {
+			r.Body.Close()
+		}
+		return err == nil && r.StatusCode == http.StatusOK
+	})
+	dir := lingeringGroup + "/user.slice/peapod-hello.pod.scope"
+	for name, want := range map[string]string{"web/memory.max": "67108864", "web/cpu.max": "50000 100000", "kv/cpu.max": "25000 100000"} {
+		if got := strings.TrimSpace(read(t, dir+"/"+name)); got != want {
+			t.Errorf("%s is %q, not %q", name, got, want)
+		}
+	}
+	if got := o.peapod("stats", "--no-stream").ok(); !strings.Contains(got, "hello") || !strings.Contains(got, "/128M") {
+		t.Errorf("stats:\n%s", got)
+	}
+	o.peapod("pod", "rm", "-f", "hello").ok()
+	if now := groupsBelow(lingeringGroup + "/user.slice")(); len(now) != len(before) {
+		t.Errorf("left: %v", now)
 	}
 }

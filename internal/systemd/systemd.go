@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/godbus/dbus/v5"
@@ -134,6 +135,24 @@ func (c *Conn) Attach(ctx context.Context, unit, sub string, pids ...int) error 
 		return fmt.Errorf("have systemd move processes %v into %s%s: %w", pids, unit, sub, err)
 	}
 	return nil
+}
+
+// Delegated tells whether a service or scope has Delegate=yes.
+func (c *Conn) Delegated(ctx context.Context, unit string) (yes bool, err error) {
+	kind := ".Service"
+	if strings.HasSuffix(unit, ".scope") {
+		kind = ".Scope"
+	}
+	var path dbus.ObjectPath
+	var value dbus.Variant
+	if err = c.call(ctx, "GetUnit", unit).Store(&path); err == nil {
+		err = c.bus.Object(service, path).CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", 0, service+kind, "Delegate").Store(&value)
+	}
+	if err != nil {
+		return false, fmt.Errorf("ask systemd for Delegate of %s: %w", unit, err)
+	}
+	yes, _ = value.Value().(bool)
+	return yes, nil
 }
 
 // Stop ends a unit with all of its processes and waits until systemd has
