@@ -329,6 +329,10 @@ func (l *loop) noEndpoint(s *session, err error) *member {
 			return nil
 		}
 	}
+	if len(s.front.pool.view.Load().members) == 0 {
+		l.giveUp(s) // what is not there is not about to start
+		return nil
+	}
 	if d.since == 0 {
 		d.since = l.clock()
 	}

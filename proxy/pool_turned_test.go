@@ -51,7 +51,7 @@ func TestTurnedAway(t *testing.T) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 
-	empty := forward(t, &Proxy{}, refused(t))
+	empty := forward(t, &Proxy{DialRetry: time.Hour}, refused(t))
 	empty.pool.Set(nil)
 	if err := wantReset(t, empty.Addr()); err != nil {
 		t.Fatal(err)

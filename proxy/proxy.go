@@ -44,7 +44,7 @@ type Proxy struct {
 	// DialRetry is for how long after a first failure a client waits while
 	// its endpoints, which may be about to start, are tried again: after
 	// 5 ms, then at growing distances up to 250 ms. 0: each endpoint is
-	// tried once.
+	// tried once. A pool without any turns clients away at once.
 	DialRetry time.Duration
 	// IdleTimeout cuts connections on which nothing moved in either
 	// direction for that long. 0: never.
