@@ -97,6 +97,9 @@ func (s *Store) groupOf(text string) (id, plain string, err error) {
 		return id, name, err
 	}
 	pods, err := s.DeploymentPods(name)
+	if err != nil {
+		return "", "", err
+	}
 	for _, r := range pods {
 		if id, err = s.groupOfPod(r.Pod.Metadata.Name); err == nil {
 			return id, deploymentPrefix + name, nil
@@ -144,7 +147,7 @@ func (s *Store) DeploymentPods(name string) (list []*Record, err error) {
 		}
 	}
 	if len(list) == 0 {
-		return nil, fmt.Errorf("deployment %s: %w has pods here (peapod pod ps lists pods)", name, ErrNoDeployment)
+		return nil, fmt.Errorf("deployment %s: %w here (peapod pod ps lists pods)", name, ErrNoDeployment)
 	}
 	return list, nil
 }

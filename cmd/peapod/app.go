@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/peapod/peapod/internal/cli"
+	"github.com/peapod/peapod/internal/nearest"
 	"github.com/peapod/peapod/pod"
 	"github.com/peapod/peapod/runtime"
 	"golang.org/x/sys/unix"
@@ -141,7 +142,10 @@ func (p *peapod) load(c *cli.Context) (*runtime.Container, error) {
 	container, err := p.runtime().Load(c.Args().First())
 	if errors.Is(err, runtime.ErrNotExist) {
 		if e := checkID(c.Args().First()); e != nil {
-			err = fmt.Errorf("%w: %w", e, err)
+			return container, fmt.Errorf("%w: %w", e, err)
+		}
+		if near := nearest.Name(c.Args().First(), p.registered("containers")); near != "" {
+			err = fmt.Errorf("%w; did you mean %s?", err, near)
 		}
 	}
 	return container, err

@@ -57,9 +57,14 @@ compdef _peapod peapod
 `,
 	"fish": `function __peapod_complete
     set -l words (commandline -opc) (commandline -ct)
-    $words ` + completionFlag + ` 2>/dev/null
+    set -l list ($words ` + completionFlag + ` 2>/dev/null)
+    if test (count $list) -gt 0
+        printf '%s\n' $list
+    else
+        __fish_complete_path (commandline -ct)
+    end
 end
-complete -c peapod -a '(__peapod_complete)'
+complete -c peapod -f -a '(__peapod_complete)'
 `,
 }
 

@@ -75,7 +75,7 @@ func (p *peapod) listCommand() *cli.Command {
 		Usage:       "list the containers",
 		Description: "Example: peapod list --format json",
 		Flags: []cli.Flag{
-			{Kind: cli.String, Name: "format", Short: "f", Value: "table", Usage: "`FORMAT` table or json", Choices: formats},
+			{Kind: cli.String, Name: "format", Short: "f", Aliases: []string{"output", "o"}, Value: "table", Usage: "`FORMAT` table or json", Choices: formats},
 			{Name: "quiet", Short: "q", Usage: "print ids only"},
 		},
 		Action: p.list,

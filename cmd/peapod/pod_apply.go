@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/peapod/peapod/internal/cli"
 	"github.com/peapod/peapod/pod"
@@ -93,7 +94,7 @@ Example: peapod pod scale deployment/web --replicas 3`,
 			switch {
 			case err != nil:
 				return err
-			case !deployment:
+			case !deployment && strings.Contains(c.Args().First(), "/"):
 				return fmt.Errorf("pod scale: %s is a pod; give a Deployment, as deployment/NAME", c.Args().First())
 			case !c.IsSet("replicas"):
 				return errors.New("pod scale: give --replicas")
