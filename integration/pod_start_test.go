@@ -23,7 +23,7 @@ func TestPodStart(t *testing.T) {
 	peapod(t, "pod", "run", "-d", path, "-e", "KEPT=yes").ok()
 	logged(t, name, "start 1")
 	peapod(t, "pod", "start", name).wants(0, "pod "+name+" runs already")
-	peapod(t, "pod", "stop", name).ok()
+	peapod(t, "pod", "stop", "-t", "1", name).ok()
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestPodStartFails(t *testing.T) {
 	t.Cleanup(func() { peapod(t, "pod", "rm", "-f", name).ok() })
 	peapod(t, "pod", "run", "-d", path).ok()
 	logged(t, name, "once")
-	peapod(t, "pod", "stop", name).ok()
+	peapod(t, "pod", "stop", "-t", "1", name).ok()
 	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
 		t.Fatal(err)
@@ -102,7 +102,7 @@ func TestPodStartFile(t *testing.T) {
 	t.Cleanup(func() { peapod(t, "pod", "rm", "-f", a.other, third).ok() })
 
 	// While another pod of the file runs its supervisor does it.
-	peapod(t, "pod", "stop", third).ok()
+	peapod(t, "pod", "stop", "-t", "1", third).ok()
 	if got := peapod(t, "pod", "start", third).ok(); got != third {
 		t.Errorf("start of one of several: %q", got)
 	}
@@ -110,7 +110,7 @@ func TestPodStartFile(t *testing.T) {
 	if other := inspect(t, a.other).Status.Supervisor.PID; other != pid {
 		t.Errorf("another process, %d, has started it, not %d", pid, other)
 	}
-	peapod(t, "pod", "stop", a.other, third, "deployment/"+a.name).ok()
+	peapod(t, "pod", "stop", "-t", "1", a.other, third, "deployment/"+a.name).ok()
 	peapod(t, "pod", "rm", third).ok()
 	got := peapod(t, "pod", "start", "deployment/"+a.name).ok()
 	if got != strings.Join(a.pods(2), "\n") {
