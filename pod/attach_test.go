@@ -271,8 +271,8 @@ func TestNetworkRefused(t *testing.T) {
 		network string
 		words   string
 	}{
-		{plain(), "briddge", `network "briddge": invalid: want none, host, bridge, auto, pasta, slirp4netns or cni:NAME`},
-		{plain(), "cni:none-such", "CNI network none-such"},
+		{plain(), "briddge", `network "briddge": did you mean bridge? (want none, host, bridge, auto, pasta, slirp4netns or cni:NAME`},
+		{plain(), "cni:none-such", "to network cni:none-such: no file of /etc/cni/net.d has a network of this name"},
 		{onHost(box("a", "hold")), "bridge", "spec.hostNetwork: the pod is run with network bridge"},
 		{onHost(forwards(box("a", "hold"), 8081, 8080)), "", "ports[0].hostPort: the pod has the host's network: want 8080"},
 		{refers, "none", "valueFrom.fieldRef.fieldPath: the pod has no address but its loopback"},
