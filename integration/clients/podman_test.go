@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +60,7 @@ func TestPodman(t *testing.T) {
 		{"run", podmanRun}, {"options", podmanOptions}, {"execOptions", podmanExecOptions}, {"terminal", podmanTerminal}, {"life", podmanLife}, {"limits", podmanLimits},
 		{"copy", podmanCopy}, {"seccomp", podmanSeccomp}, {"users", podmanUsers}, {"volumes", podmanVolumes},
 		{"health", podmanHealth}, {"notify", podmanNotify}, {"pods", podmanPods}, {"kube", podmanKube},
+		{"checkpoint", podmanCheckpoint},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(all.in(t)) })
 	}
@@ -313,4 +316,47 @@ spec:
 	p.until("world", "logs", "played-a")
 	p.says(0, []string{"1000"}, "exec", "played-b", "/bin/id", "-u")
 	p.ok("kube", "down", spec)
+}
+
+// needsCRIU skips the test where there is no criu that works with this kernel, but
+// not in CI.
+func needsCRIU(t testing.TB) {
+	t.Helper()
+	needs(t, "criu")
+	if out, err := exec.Command("criu", "check").CombinedOutput(); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("criu check: %v\n%s", err, out)
+		}
+		t.Skipf("criu does not work with this kernel: %v\n%s", err, out)
+	}
+}
+
+func podmanCheckpoint(p *engine) {
+	needsCRIU(p.t)
+	p.ok(box("-d", "--name", "saved", image, "sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done")...)
+	last := func() int {
+		n, _ := strconv.Atoi(p.ok("logs", "--tail", "1", "saved"))
+		return n
+	}
+	counts := func(to int) {
+		p.t.Helper()
+		testkit.Eventually(p.t, fmt.Sprintf("it counts to %d", to), func() bool { return last() >= to })
+	}
+	counts(3)
+	p.ok("container", "checkpoint", "--leave-running", "saved")
+	counts(last() + 3)
+	p.ok("container", "checkpoint", "saved")
+	p.until("exited", "inspect", "--format", "{{.State.Status}}", "saved")
+	n := last()
+	p.ok("container", "restore", "saved")
+	counts(n + 3)
+	p.says(0, []string{"in"}, "exec", "saved", "echo", "in")
+	// The images and what the container has written, for another one.
+	archive := filepath.Join(p.t.TempDir(), "saved.tar.gz")
+	p.ok("exec", "saved", "touch", "/tmp/written")
+	p.ok("container", "checkpoint", "--export", archive, "saved")
+	p.ok("rm", "saved")
+	p.ok("container", "restore", "--import", archive, "--name", "again")
+	p.says(0, []string{"/tmp/written"}, "exec", "again", "ls", "/tmp/written")
+	p.ok("rm", "--force", "--time", "0", "again")
 }
