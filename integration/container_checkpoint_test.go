@@ -78,9 +78,12 @@ func quiet(t testing.TB, args ...string) *result {
 		t.Fatal(err)
 	}
 	defer null.Close()
-	cmd := command(t, args...)
+	log := filepath.Join(t.TempDir(), "log")
+	cmd := command(t, append([]string{"--log", log}, args...)...)
 	cmd.Stdout, cmd.Stderr = null, null
-	return finish(t, cmd)
+	r := finish(t, cmd)
+	r.stderr = read(t, log)
+	return r
 }
 
 // counts waits until a container has counted to n.
@@ -103,7 +106,10 @@ func TestCheckpoint(t *testing.T) {
 		for i, dir := range []string{one, two} {
 			s.Mounts = append(s.Mounts, specs.Mount{Destination: fmt.Sprint("/ro", i), Type: "bind", Source: dir, Options: []string{"rbind", "ro", "nosuid"}})
 		}
-		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.CgroupNamespace})
+		own := specs.LinuxNamespace{Type: specs.CgroupNamespace}
+		if !slices.Contains(s.Linux.Namespaces, own) {
+			s.Linux.Namespaces = append(s.Linux.Namespaces, own)
+		}
 		if s.Linux.Resources == nil {
 			s.Linux.Resources = &specs.LinuxResources{}
 		}

@@ -101,6 +101,7 @@ func (c *Container) checkpoint(ctx context.Context, o *CheckpointOptions) error 
 	r.Pid, r.Root = ptr(int32(c.process.PID)), ptr(c.record.Rootfs)
 	r.LeaveRunning, r.TcpSkipInFlight, r.LinkRemap = ptr(o.LeaveRunning), ptr(o.SkipInFlight), ptr(o.LinkRemap)
 	r.Ps = server
+	r.NetworkLock = ptr(o.networkLock(program.Version))
 	if group != nil {
 		r.FreezeCgroup = ptr(group.FreezePath())
 	}
@@ -209,6 +210,16 @@ func (o *CheckpointOptions) pageServer() (*rpc.CriuPageServerInfo, error) {
 		return nil, fmt.Errorf("the page server %q: give ADDRESS:PORT", o.PageServer)
 	}
 	return &rpc.CriuPageServerInfo{Address: &host, Port: ptr(int32(port))}, nil
+}
+
+// networkLock is how criu keeps packets from connections while it saves them: by
+// iptables, as it does by itself. Where no connections are to be saved it need not,
+// which it knows since 3.18.
+func (o *CheckpointOptions) networkLock(v criu.Version) rpc.CriuNetworkLockMethod {
+	if !o.TCPEstablished && v >= 31800 {
+		return rpc.CriuNetworkLockMethod_SKIP
+	}
+	return rpc.CriuNetworkLockMethod_IPTABLES
 }
 
 // features refuses what the kernel has not, before anything is done.
