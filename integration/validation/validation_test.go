@@ -39,6 +39,7 @@ func TestValidation(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	binary = withRoot(t, binary)
 	list, err := filepath.Glob(dir + "/*")
 	if err != nil {
 		t.Fatal(err)
@@ -50,6 +51,12 @@ func TestValidation(t *testing.T) {
 			continue
 		}
 		complaint := validate(t, path, binary)
+		for range 9 {
+			if complaint != "" && hasty[name] {
+				t.Logf("%s once more: %s", name, complaint)
+				complaint = validate(t, path, binary)
+			}
+		}
 		reason, known := failures[name]
 		switch {
 		case unsteady[name]:
@@ -63,6 +70,29 @@ func TestValidation(t *testing.T) {
 		}
 	}
 	t.Logf("%d passed", passed)
+}
+
+// withRoot is a runtime with a state directory of the test's own: programs that fail
+// leave containers behind.
+func withRoot(t *testing.T, binary string) string {
+	t.Helper()
+	root, script := filepath.Join(t.TempDir(), "state"), filepath.Join(t.TempDir(), "runtime")
+	text := fmt.Sprintf("#!/bin/sh\nexec '%s' --root '%s' \"$@\"\n", binary, root)
+	if err := os.WriteFile(script, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		left, err := exec.Command(script, "list", "-q").Output()
+		if err != nil {
+			t.Error(err)
+		}
+		for id := range strings.FieldsSeq(string(left)) {
+			if out, err := exec.Command(script, "delete", "-f", id).CombinedOutput(); err != nil {
+				t.Errorf("%v: %s", err, out)
+			}
+		}
+	})
+	return script
 }
 
 // build builds the programs, with what they need beside them.
