@@ -37,6 +37,7 @@ var suites = []suite{
 	{machines: "v2 v1", pkg: "integration", run: "^(TestLife|TestDelete|TestKillSignals|TestKillWithout|TestList$|TestPs|TestRun|TestExec|TestTerminal|TestHello|TestPodNetwork$|TestLacking|TestPodAddress|TestRootless)"},
 	{machines: "v2", pkg: "integration", run: "^(TestPause|TestForkBomb|TestMemoryLimit|TestPodOOMKilled|TestPodOOMKilledAtOnce|TestCPUQuota|TestCPUList|TestWriteLimit|TestDeviceRules|TestOnePid|TestManyGroups)$", env: "PEAPOD_TEST_CONTAINERS=64"},
 	{machines: "v1", pkg: "integration", run: "^(TestCPUQuota|TestWriteLimit)$"},
+	{machines: "v2", pkg: "integration", run: "^TestDelegated"},
 	{machines: "arm64", pkg: "integration", run: "^(TestLife|TestDelete|TestPs|TestRun|TestExec|TestTerminalRun|TestHello$)"},
 	{machines: "backports", pkg: "cgroups"},
 	{machines: "backports", pkg: "internal/program"},
