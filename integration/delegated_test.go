@@ -90,7 +90,9 @@ func TestDelegatedGroupItself(t *testing.T) {
 	}
 	if !o.two {
 		o.peapod("pod", "run", "-d", o.manifest(o.pod("p", nil, podLimits(probing("wait"), "64Mi", "1")))).ok()
+		o.sits(dir + "/shell") // nobody is born in the group above limits
 		o.peapod("pod", "rm", "-f", "p").ok()
+		o.sits(dir)
 	}
 	if left := groupsBelow(dir)(); len(left) != 1 {
 		t.Errorf("left: %v", left)
