@@ -98,6 +98,11 @@ func TestDelegatedGroupItself(t *testing.T) {
 		t.Errorf("left: %v", left)
 	}
 
+	if !o.two {
+		cpus := &specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "0"}}
+		o.peapod("run", "-b", o.limited(cpus, "echo"), "c").wants(1, "linux.resources", "cpuset controller is not available: it is not delegated to this user", "echo +cpuset")
+	}
+
 	other := o.self(command(t, "version"))
 	other.Path, other.Args = "/bin/sleep", []string{"sleep", "1000"}
 	if err := other.Start(); err != nil {
@@ -108,11 +113,6 @@ func TestDelegatedGroupItself(t *testing.T) {
 		wants(1, "linux.resources", "has process "+strconv.Itoa(other.Process.Pid)+" in it", "move them into a group below it")
 	if got := o.peapod("run", "-b", o.bundle(nil, "echo", "ran"), "c").ok(); got != "ran" {
 		t.Errorf("without limits it says %q", got)
-	}
-	o.sits(dir + "/shell")
-	if !o.two {
-		cpus := &specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "0"}}
-		o.peapod("run", "-b", o.limited(cpus, "echo"), "c").wants(1, "linux.resources", "cpuset controller is not available: it is not delegated to this user", "echo +cpuset")
 	}
 	if left := o.left(); left != "" {
 		t.Errorf("left: %s", left)
