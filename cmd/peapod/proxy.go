@@ -16,8 +16,11 @@ import (
 func (p *peapod) proxyCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "proxy",
-		Usage: "forward TCP connections to backends",
+		Usage: "forward TCP connections and UDP datagrams to backends",
 		Description: `Connections to each listening address are passed on to one of the backends.
+At udp://ADDR datagrams are, those of one client to one backend until nothing has
+moved for the idle timeout, and the answers back; --max-conns counts such flows.
+Clients of both are served by --listen :53 --listen udp://:53.
 SIGTERM or Ctrl-C ends that: it listens no more, and ends when the connections
 have ended or the grace period is over; a second signal ends it at once.
 

@@ -170,6 +170,7 @@ func (c *proxyConfig) checkBackends(s *proxyService, at string, fail func(field,
 	if s.Queue < 0 {
 		fail(at+".queue", "%d is negative", s.Queue)
 	}
+	checkUDP(s, at, fail)
 	checkHealth(s, at, fail)
 	seen := map[string]bool{}
 	for i := range s.Backends {

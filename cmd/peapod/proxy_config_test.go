@@ -97,8 +97,9 @@ func TestProxyConfigMistakes(t *testing.T) {
 		good + "  fall: 3":         "f:5:9: services[0].fall: it is of checks, and there are none: give check tcp",
 		good + "gracePeriod: 3":    "f:5:14: gracePeriod: found a number, expected a string",
 		good + "gracePeriod: soon": `f:5:14: gracePeriod: "soon" is no duration: write it as 1m30s or 500ms`,
-		good + "  maxConns: -1":    "f:5:13: services[0].maxConns: -1 is negative",
-		good + "metrics: here":     `f:5:10: metrics: "here" is no address: write it as 127.0.0.1:80, [::1]:80 or :80`,
+		"services: [{listen: ['udp://:1'], backends: [{address: '1.2.3.4:1'}], transparent: true}]": "f:1:84: services[0].transparent: there is no such thing for UDP: leave it out, or the listeners behind udp://",
+		good + "  maxConns: -1": "f:5:13: services[0].maxConns: -1 is negative",
+		good + "metrics: here":  `f:5:10: metrics: "here" is no address: write it as 127.0.0.1:80, [::1]:80 or :80`,
 	} {
 		if _, err := parseProxyConfig("f", []byte(text)); err == nil || err.Error() != want {
 			t.Errorf("%s\n got %v\nwant %s", text, err, want)

@@ -11,7 +11,7 @@ import (
 
 func proxyFlags() []cli.Flag {
 	return []cli.Flag{
-		{Kind: cli.Strings, Name: "listen", Short: "l", Usage: "listen on `ADDR`, such as 127.0.0.1:8080 or :8080; may be repeated"},
+		{Kind: cli.Strings, Name: "listen", Short: "l", Usage: "listen on `ADDR`, such as 127.0.0.1:8080, :8080 or udp://:53; may be repeated"},
 		{Kind: cli.Strings, Name: "backend", Short: "b", Usage: "pass them on to `ADDR`, or ADDR,weight=N,max-conns=N; may be repeated"},
 		{Kind: cli.String, Name: "netns", Usage: "connect inside of the network namespace at `PATH`"},
 		{Kind: cli.String, Name: "balance", Usage: "choose by `POLICY` random, round-robin or source-hash", DefaultText: "random"},
@@ -29,8 +29,8 @@ func proxyFlags() []cli.Flag {
 		{Kind: cli.String, Name: "max-eject-time", Usage: "up to `DURATION`", DefaultText: "30s"},
 		{Kind: cli.String, Name: "connect-timeout", Usage: "give an attempt to connect `DURATION`", DefaultText: "10s"},
 		{Kind: cli.String, Name: "connect-retry", Usage: "try all backends again for `DURATION`", DefaultText: "each is tried once"},
-		{Kind: cli.String, Name: "idle-timeout", Usage: "cut connections on which nothing moves for `DURATION`", DefaultText: "never"},
-		{Kind: cli.Int, Name: "max-conns", Usage: "have at most `N` connections at a time; others wait", DefaultText: "no limit"},
+		{Kind: cli.String, Name: "idle-timeout", Usage: "cut connections on which nothing moves for `DURATION`", DefaultText: "never; UDP: 30s, or 2m once there are answers"},
+		{Kind: cli.Int, Name: "max-conns", Usage: "have at most `N` connections at a time; others wait", DefaultText: "no limit; UDP: 4096 flows, of which the idlest goes"},
 		{Name: "proxy-protocol-in", Usage: "clients are proxies, and begin with a PROXY protocol header"},
 		{Kind: cli.Int, Name: "proxy-protocol-out", Usage: "tell backends who the client is, by PROXY protocol `VERSION` 1 or 2"},
 		{Name: "transparent", Usage: "connect to backends from the clients' addresses"},

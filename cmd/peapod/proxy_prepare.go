@@ -1,11 +1,6 @@
 package main
 
-import (
-	"context"
-	"fmt"
-
-	"github.com/peapod/peapod/proxy"
-)
+import "fmt"
 
 // preparation is new settings before they are in force.
 type preparation struct {
@@ -67,10 +62,10 @@ func (s *proxyServer) running(config *proxyService) *runningService {
 	return nil
 }
 
-func (r *runningService) front(a listenAddress) *proxy.Front {
+func (r *runningService) front(a listenAddress) *runningFront {
 	for _, f := range r.fronts {
 		if f.listen == a {
-			return f.front
+			return f
 		}
 	}
 	return nil
@@ -105,18 +100,18 @@ func (s *proxyServer) prepareService(next *preparation, config *proxyConfig, i i
 		next.changes = append(next.changes, func() { service.target.set(c, next.networks) })
 	}
 	for j, a := range c.Listen {
-		front := (*proxy.Front)(nil)
+		var front *runningFront
 		if had != nil {
 			front = had.front(a)
 		}
 		if front == nil {
 			var err error
-			if front, err = service.target.proxy.Forward(context.Background(), string(a), service.target.pool); err != nil {
+			if front, err = service.target.listen(a); err != nil {
 				return nil, config.errorf(fmt.Sprintf("%s.listen[%d]", at, j), "%w", err)
 			}
-			next.made = append(next.made, func() { front.Close() })
+			next.made = append(next.made, func() { front.close(); service.target.forget(front) })
 		}
-		service.fronts = append(service.fronts, runningFront{a, front})
+		service.fronts = append(service.fronts, front)
 	}
 	return service, nil
 }

@@ -23,6 +23,24 @@ func (s *proxyStatus) prometheus(w io.Writer) {
 	each("received_bytes_total", "counter", "Bytes from clients, of connections that have ended.", func(s *serviceStatus) any { return s.Bytes.In })
 	each("sent_bytes_total", "counter", "Bytes to clients, of connections that have ended.", func(s *serviceStatus) any { return s.Bytes.Out })
 	each("waiting", "gauge", "Clients that wait for a backend.", func(s *serviceStatus) any { return s.Waiting })
+	datagrams := func(name, kind, help string, value func(*udpStatus) any) {
+		p.head(name, kind, help)
+		for i := range s.Services {
+			if u := s.Services[i].UDP; u != nil {
+				p.sample(name, "service="+label(s.Services[i].Name), value(u))
+			}
+		}
+	}
+	datagrams("udp_flows_total", "counter", "Flows of UDP that began.", func(u *udpStatus) any { return u.Flows.Begun })
+	datagrams("udp_flows_active", "gauge", "Flows that there are.", func(u *udpStatus) any { return u.Flows.Active })
+	datagrams("udp_flows_idle_total", "counter", "Flows that ended because nothing moved.", func(u *udpStatus) any { return u.Flows.Idle })
+	datagrams("udp_flows_evicted_total", "counter", "Flows that ended to make room.", func(u *udpStatus) any { return u.Flows.Evicted })
+	datagrams("udp_flows_failed_total", "counter", "Flows that ended because no backend could be reached.", func(u *udpStatus) any { return u.Flows.Failed })
+	datagrams("udp_received_datagrams_total", "counter", "Datagrams from clients.", func(u *udpStatus) any { return u.Datagrams.In })
+	datagrams("udp_sent_datagrams_total", "counter", "Datagrams to clients.", func(u *udpStatus) any { return u.Datagrams.Out })
+	datagrams("udp_dropped_datagrams_total", "counter", "Datagrams that were received and not sent.", func(u *udpStatus) any { return u.Datagrams.Dropped })
+	datagrams("udp_received_bytes_total", "counter", "Bytes from clients by UDP.", func(u *udpStatus) any { return u.Bytes.In })
+	datagrams("udp_sent_bytes_total", "counter", "Bytes to clients by UDP.", func(u *udpStatus) any { return u.Bytes.Out })
 	p.head("turned_away_total", "counter", "Clients that got no backend.")
 	for i := range s.Services {
 		p.turnedAway("service="+label(s.Services[i].Name), s.Services[i].TurnedAway)

@@ -27,12 +27,37 @@ type proxyServer struct {
 type runningService struct {
 	name   string
 	target *target
-	fronts []runningFront // in the order of the file
+	fronts []*runningFront // in the order of the file
 }
 
+// runningFront is a listener; one of tcp and udp is nil.
 type runningFront struct {
 	listen listenAddress
-	front  *proxy.Front
+	tcp    *proxy.Front
+	udp    *proxy.UDPFront
+}
+
+// addr is where it listens, behind udp:// where that is UDP.
+func (f *runningFront) addr() string {
+	if f.udp != nil {
+		return schemeUDP + f.udp.Addr().String()
+	}
+	return f.tcp.Addr().String()
+}
+
+func (f *runningFront) shutdown(ctx context.Context) error {
+	if f.udp != nil {
+		return f.udp.Shutdown(ctx)
+	}
+	return f.tcp.Shutdown(ctx)
+}
+
+func (f *runningFront) close() {
+	if f.udp != nil {
+		f.udp.Close()
+	} else {
+		f.tcp.Close()
+	}
 }
 
 func newProxyServer(log *slog.Logger) *proxyServer {
@@ -96,20 +121,20 @@ func (s *proxyServer) retire(old, next []*runningService, grace time.Duration) *
 	for _, service := range next {
 		stays[service.target] = true
 		for _, f := range service.fronts {
-			stays[f.front] = true
+			stays[f] = true
 		}
 	}
 	for _, service := range old {
 		if !stays[service.target] {
-			drain(service.name, service.target.proxy.Shutdown, func() {
+			drain(service.name, service.target.shutdown, func() {
 				service.target.end()
 				s.forget(service.target)
 			})
 			continue
 		}
 		for _, f := range service.fronts {
-			if !stays[f.front] {
-				drain(string(f.listen), f.front.Shutdown, func() {})
+			if !stays[f] {
+				drain(string(f.listen), f.shutdown, func() { service.target.forget(f) })
 			}
 		}
 	}
@@ -132,7 +157,7 @@ func (s *proxyServer) all() []*target {
 // active is how many connections are open.
 func (s *proxyServer) active() (n int64) {
 	for _, t := range s.all() {
-		n += t.proxy.Stats().Active
+		n += t.proxy.Stats().Active + t.udpStats().Active
 	}
 	return n
 }
@@ -144,7 +169,7 @@ func (s *proxyServer) shutdown(ctx context.Context) error {
 	all := s.all()
 	errs := make([]error, len(all))
 	for i, t := range all {
-		ended.Go(func() { errs[i] = t.proxy.Shutdown(ctx) })
+		ended.Go(func() { errs[i] = t.shutdown(ctx) })
 	}
 	ended.Wait()
 	for _, err := range errs {
@@ -168,7 +193,7 @@ func (s *proxyServer) listening() (list []listeningAt) {
 	defer s.mu.Unlock()
 	for _, service := range s.services {
 		for _, f := range service.fronts {
-			list = append(list, listeningAt{service.name, f.front.Addr().String()})
+			list = append(list, listeningAt{service.name, f.addr()})
 		}
 	}
 	return list

@@ -25,11 +25,41 @@ type byteStatus struct {
 	Out int64 `json:"out"` // to clients
 }
 
+// udpStatus is of flows, and of all their datagrams.
+type udpStatus struct {
+	Flows     flowStatus     `json:"flows"`
+	Datagrams datagramStatus `json:"datagrams"`
+	Bytes     byteStatus     `json:"bytes"`
+}
+
+type flowStatus struct {
+	Begun   uint64 `json:"begun"`
+	Active  int64  `json:"active"`
+	Idle    uint64 `json:"idle"`    // ended for being so
+	Evicted uint64 `json:"evicted"` // ended for others, where there were too many
+	Failed  uint64 `json:"failed"`  // ended because no backend could be reached
+}
+
+type datagramStatus struct {
+	In      uint64 `json:"in"`
+	Out     uint64 `json:"out"`
+	Dropped uint64 `json:"dropped"` // of either
+}
+
+func newUDPStatus(s proxy.UDPStats) *udpStatus {
+	return &udpStatus{
+		flowStatus{s.Total, s.Active, s.Expired, s.Evicted, s.Failed},
+		datagramStatus{s.DatagramsIn, s.DatagramsOut, s.Dropped},
+		byteStatus{s.In, s.Out},
+	}
+}
+
 type serviceStatus struct {
 	Name        string           `json:"name"`
 	Listen      []string         `json:"listen"`
 	Connections connectionStatus `json:"connections"`
 	Bytes       byteStatus       `json:"bytes"`
+	UDP         *udpStatus       `json:"udp,omitempty"`
 	Waiting     int              `json:"waiting"` // clients, for a backend
 	TurnedAway  proxy.TurnedAway `json:"turnedAway"`
 	Backends    []backendStatus  `json:"backends"`
@@ -83,7 +113,10 @@ func (r *runningService) status() serviceStatus {
 		TurnedAway:  r.target.pool.TurnedAway(),
 	}
 	for _, f := range r.fronts {
-		status.Listen = append(status.Listen, f.front.Addr().String())
+		status.Listen = append(status.Listen, f.addr())
+		if f.udp != nil {
+			status.UDP = newUDPStatus(r.target.udpStats())
+		}
 	}
 	for _, e := range r.target.pool.Endpoints() {
 		b := backendStatus{Address: e.ID, State: e.State.String(), Active: e.Active, Chosen: e.Total, Failed: e.Failed,

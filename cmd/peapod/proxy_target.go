@@ -18,6 +18,10 @@ type target struct {
 	fixed fixedSettings
 
 	stopChecks func()
+
+	mu   sync.Mutex
+	udp  []*runningFront // that have flows, or may have
+	past proxy.UDPStats  // of those that have gone
 }
 
 // fixedSettings are those that stay for as long as a service runs.
@@ -113,6 +117,9 @@ func (t *target) end() {
 		t.stopChecks()
 	}
 	t.proxy.Close()
+	for _, f := range t.udpFronts() {
+		f.close()
+	}
 }
 
 // changed is the first field of the settings that the target was not made with,

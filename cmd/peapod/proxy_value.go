@@ -11,6 +11,7 @@ import (
 
 	"github.com/peapod/peapod/internal/strict"
 	"github.com/peapod/peapod/proxy"
+	"golang.org/x/sys/unix"
 )
 
 // The values of the proxy's settings that have a form of their own.
@@ -19,7 +20,7 @@ type (
 	policy proxy.Policy
 	// duration is written as "1m30s".
 	duration time.Duration
-	// listenAddress is IP:PORT or :PORT.
+	// listenAddress is IP:PORT or :PORT, behind udp:// where it is UDP's.
 	listenAddress string
 	// backendAddress is IP:PORT.
 	backendAddress string
@@ -89,11 +90,43 @@ func (d *duration) parse(s string) error {
 }
 
 func (a *listenAddress) parse(s string) error {
-	if err := checkAddress(s, true); err != nil {
+	addr, _ := strings.CutPrefix(s, schemeUDP)
+	if err := checkAddress(strings.TrimPrefix(addr, schemeTCP), true); err != nil {
 		return err
 	}
-	*a = listenAddress(s)
+	*a = listenAddress(strings.TrimPrefix(s, schemeTCP))
 	return nil
+}
+
+// Schemes of addresses to listen on; TCP's may be left out.
+const (
+	schemeTCP = "tcp://"
+	schemeUDP = "udp://"
+)
+
+// addr is the address alone.
+func (a listenAddress) addr() string { return strings.TrimPrefix(string(a), schemeUDP) }
+
+func (a listenAddress) udp() bool { return strings.HasPrefix(string(a), schemeUDP) }
+
+// addrPort is a UDP address; all addresses are those of IPv6 too.
+func (a listenAddress) addrPort() netip.AddrPort {
+	host, port, _ := net.SplitHostPort(a.addr())
+	if host == "" {
+		host = "::"
+		if !hasIPv6() {
+			host = "0.0.0.0"
+		}
+	}
+	return netip.MustParseAddrPort(net.JoinHostPort(host, port))
+}
+
+func hasIPv6() bool {
+	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		unix.Close(fd)
+	}
+	return err == nil
 }
 
 // any reports whether the kernel is to choose the port.
@@ -101,7 +134,7 @@ func (a listenAddress) any() bool { return strings.HasSuffix(string(a), ":0") }
 
 // beyondLoopback reports whether clients on other machines may reach it.
 func (a listenAddress) beyondLoopback() bool {
-	host, _, _ := net.SplitHostPort(string(a))
+	host, _, _ := net.SplitHostPort(a.addr())
 	ip, err := netip.ParseAddr(host)
 	return err != nil || !ip.IsLoopback()
 }
