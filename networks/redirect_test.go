@@ -1,6 +1,7 @@
 package networks
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -88,8 +89,11 @@ func serveTCP(t testing.TB, pod *os.File, name, addr string) (s server) {
 				if err != nil {
 					return
 				}
+				// The client's end may not reach it, when the table has gone.
+				stop := context.AfterFunc(t.Context(), func() { c.Close() })
 				go func() {
 					defer c.Close()
+					defer stop()
 					b := make([]byte, 100)
 					for {
 						n, err := c.Read(b)

@@ -34,7 +34,7 @@ var suites = []suite{
 	{machines: "v2", pkg: "networks"},
 	// Not the probes: they wait for a second at most.
 	{machines: "v2", pkg: "pod", run: "^(TestRun|TestStop|TestLimits|TestNamespaces|TestSecurityContext|TestHosts|TestPodsOnABridge|TestSubPath|TestEmptyDir|TestServiceIsReachedFromEverywhere|TestServiceNames|TestSupervisorDies)"},
-	{machines: "v2 v1", pkg: "integration", run: "^(TestLife|TestDelete|TestKillSignals|TestKillWithout|TestList$|TestPs|TestRun|TestExec|TestTerminal|TestHello|TestPodNetwork$|TestLacking|TestPodAddress|TestRootless)"},
+	{machines: "v2 v1", pkg: "integration", run: "^(TestLife|TestDelete|TestKillSignals|TestKillWithout|TestList$|TestPs|TestRun|TestExec|TestTerminal|TestHello|TestPodNetwork$|TestLacking|TestPodAddress|TestRootless|TestServiceRedirect|TestServiceWithoutRedirect)"},
 	{machines: "v2", pkg: "integration", run: "^(TestKillStopped|TestZombieIsStopped|TestUpdateResources|TestNotify.*|TestStartContainerHook|TestForeign(WithoutGroups|Pod|KillAll)|TestPause|TestForkBomb|TestMemoryLimit|TestPodOOMKilled|TestPodOOMKilledAtOnce|TestCPUQuota|TestCPUList|TestWriteLimit|TestDeviceRules|TestOnePid|TestManyGroups)$", env: "PEAPOD_TEST_CONTAINERS=64"},
 	{machines: "v1", pkg: "integration", run: "^(TestCPUQuota|TestWriteLimit)$"},
 	{machines: "v2", pkg: "integration", run: "^TestDelegated"},
