@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 
@@ -213,11 +214,16 @@ func (o *CheckpointOptions) pageServer() (*rpc.CriuPageServerInfo, error) {
 }
 
 // networkLock is how criu keeps packets from connections while it saves them: by
-// iptables, as it does by itself. Where no connections are to be saved it need not,
-// which it knows since 3.18.
+// iptables, as it does by itself, or by nftables where that is not installed. Where
+// no connections are to be saved it need not, which it knows since 3.18.
 func (o *CheckpointOptions) networkLock(v criu.Version) rpc.CriuNetworkLockMethod {
 	if !o.TCPEstablished && v >= 31800 {
 		return rpc.CriuNetworkLockMethod_SKIP
+	}
+	for _, name := range []string{"iptables-restore", "ip6tables-restore"} {
+		if _, err := exec.LookPath(name); err != nil {
+			return rpc.CriuNetworkLockMethod_NFTABLES
+		}
 	}
 	return rpc.CriuNetworkLockMethod_IPTABLES
 }

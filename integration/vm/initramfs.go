@@ -30,7 +30,7 @@ func (l *lab) initramfs(ctx context.Context, m machine, k kernel, u *unpacked, l
 	}
 	a := newArchive(f)
 	for _, part := range []func() error{
-		func() error { return l.addModules(ctx, a, u) },
+		func() error { return l.addModules(ctx, a, m, u) },
 		func() error { return l.addPrograms(ctx, a, k, list) },
 		func() error { return addSource(a, l.root) },
 		func() error { return l.addPlan(a, m, list) },
@@ -40,6 +40,12 @@ func (l *lab) initramfs(ctx context.Context, m machine, k kernel, u *unpacked, l
 			}
 			return l.addSmallRoot(ctx, a, k)
 		},
+		func() error {
+			if !m.criu {
+				return nil
+			}
+			return l.addCRIU(ctx, a, k)
+		},
 	} {
 		if err := part(); err != nil {
 			return "", err
@@ -48,7 +54,11 @@ func (l *lab) initramfs(ctx context.Context, m machine, k kernel, u *unpacked, l
 	return f.Name(), a.close()
 }
 
-func (l *lab) addModules(ctx context.Context, a *archive, u *unpacked) error {
+func (l *lab) addModules(ctx context.Context, a *archive, m machine, u *unpacked) error {
+	wanted := modules
+	if m.criu {
+		wanted = append(wanted[:len(wanted):len(wanted)], criuModules...)
+	}
 	files, err := listModules(u.modules)
 	if err != nil {
 		return err
@@ -57,7 +67,7 @@ func (l *lab) addModules(ctx context.Context, a *archive, u *unpacked) error {
 	if err != nil {
 		return err
 	}
-	list, err := files.closure(ctx, builtin, modules...)
+	list, err := files.closure(ctx, builtin, wanted...)
 	if err != nil {
 		return fmt.Errorf("modules of %s: %w", u.version(), err)
 	}

@@ -15,17 +15,18 @@ type machine struct {
 	cgroups string // v1 or v2; systemd's machines have v2
 	systemd bool
 	request bool // only when it is named
+	criu    bool // is there
 	about   string
 }
 
 // machines are booted in this order, two at a time.
 var machines = []machine{
-	{"v2", "debian12", "v2", false, false, "Debian 12 with cgroup v2 alone"},
-	{"v1", "debian12", "v1", false, false, "Debian 12 with all controllers on cgroup v1"},
-	{"arm64", "debian12-arm64", "v2", false, false, "Debian 12 on the other architecture"},
-	{"backports", "debian12-backports", "v2", false, true, "Debian 12 with the kernel of the next Debian"},
-	{"old", "debian11", "v2", false, true, "Debian 11, whose kernel is too old for containers, and says so"},
-	{"systemd", "debian12", "v2", true, true, "Debian 12 with systemd as the first process"},
+	{"v2", "debian12", "v2", false, false, true, "Debian 12 with cgroup v2 alone"},
+	{"v1", "debian12", "v1", false, false, false, "Debian 12 with all controllers on cgroup v1"},
+	{"arm64", "debian12-arm64", "v2", false, false, false, "Debian 12 on the other architecture"},
+	{"backports", "debian12-backports", "v2", false, true, false, "Debian 12 with the kernel of the next Debian"},
+	{"old", "debian11", "v2", false, true, false, "Debian 11, whose kernel is too old for containers, and says so"},
+	{"systemd", "debian12", "v2", true, true, false, "Debian 12 with systemd as the first process"},
 }
 
 // memory of a machine, in MiB. The root is in it.
@@ -39,6 +40,9 @@ var modules = []string{
 	"veth", "bridge", "br_netfilter", "dummy", "macvlan", "ipvlan", "tun",
 	"nf_tables", "nft_chain_nat", "nft_masq", "nft_ct", "nft_fib_inet", "nft_reject_inet", "nf_conntrack",
 }
+
+// criuModules are those by which criu looks at sockets.
+var criuModules = []string{"unix_diag", "tcp_diag", "udp_diag", "raw_diag", "af_packet_diag", "netlink_diag", "nf_conntrack_netlink"}
 
 func chooseMachines(names string) (list []machine, err error) {
 	if names == "" {

@@ -38,6 +38,7 @@ var suites = []suite{
 	{machines: "v2", pkg: "integration", run: "^(TestKillStopped|TestZombieIsStopped|TestUpdateResources|TestNotify.*|TestStartContainerHook|TestForeign(WithoutGroups|Pod|KillAll)|TestPause|TestForkBomb|TestMemoryLimit|TestPodOOMKilled|TestPodOOMKilledAtOnce|TestCPUQuota|TestCPUList|TestWriteLimit|TestDeviceRules|TestOnePid|TestManyGroups)$", env: "PEAPOD_TEST_CONTAINERS=64"},
 	{machines: "v1", pkg: "integration", run: "^(TestCPUQuota|TestWriteLimit)$"},
 	{machines: "v2", pkg: "integration", run: "^TestDelegated"},
+	{machines: "v2", pkg: "integration", run: "^(TestCheckpoint|TestRestoreTerminal$)"}, // with Debian 12's criu
 	{machines: "arm64", pkg: "integration", run: "^(TestLife|TestDelete|TestPs|TestRun|TestExec|TestTerminalRun|TestHello$)"},
 	{machines: "backports", pkg: "cgroups"},
 	{machines: "backports", pkg: "internal/program"},
