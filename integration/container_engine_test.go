@@ -256,3 +256,18 @@ func TestExecCwdOfOne(t *testing.T) {
 		}
 	}
 }
+
+// What runc spec and crun spec wrote for years has ambient capabilities that are not
+// inheritable. For root that changes nothing; others do not have them, and hear it.
+func TestAmbientOfOldSpecs(t *testing.T) {
+	for uid, warning := range map[uint32]string{0: "", 7: "CAP_KILL"} {
+		bundle := newBundle(t, func(s *specs.Spec) {
+			c := s.Process.Capabilities
+			c.Ambient, c.Inheritable, s.Process.User.UID = c.Permitted, nil, uid
+		}, "status", "CapAmb")
+		r := peapod(t, "run", "-b", bundle, newName(t))
+		if r.ok(); strings.TrimSpace(r.stdout) != "0000000000000000" || !strings.Contains(r.stderr, warning) || (warning == "" && r.stderr != "") {
+			t.Errorf("user %d: %s%s", uid, r.stdout, r.stderr)
+		}
+	}
+}

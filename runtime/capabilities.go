@@ -48,19 +48,29 @@ func parseCapabilities(c *specs.LinuxCapabilities) (caps capabilities, unknown [
 		}
 	}
 	// The kernel would refuse them one by one with less to say.
-	switch {
-	case caps.effective&^caps.permitted != 0:
-		return caps, nil, fmt.Errorf("process.capabilities.effective: %s not in permitted", capList(caps.effective&^caps.permitted))
-	case caps.ambient&^(caps.permitted&caps.inheritable) != 0:
-		return caps, nil, fmt.Errorf("process.capabilities.ambient: %s not in both permitted and inheritable", capList(caps.ambient&^(caps.permitted&caps.inheritable)))
+	if more := caps.effective &^ caps.permitted; more != 0 {
+		return caps, nil, fmt.Errorf("process.capabilities.effective: %s not in permitted", capList(more))
 	}
 	return caps, unknown, nil
+}
+
+// settleAmbient takes out of the ambient set what the kernel has there only if it is
+// permitted and inheritable too, and returns it. runc and crun do so; what their
+// commands called spec wrote for years has ambient capabilities that nobody inherits.
+func (c *capabilities) settleAmbient() (out uint64) {
+	out = c.ambient &^ (c.permitted & c.inheritable)
+	c.ambient &^= out
+	return out
 }
 
 // tellIgnored tells what of the process's configuration has no effect here.
 func (r *Runtime) tellIgnored(id *identity, name string) {
 	if len(id.unknown) > 0 {
 		r.log().Warn("capabilities are ignored, which the kernel does not know", "id", name, "capabilities", strings.Join(id.unknown, ", "))
+	}
+	if id.hollow != 0 && id.User.UID != 0 { // root has what is permitted all the same
+		r.log().Warn("capabilities in process.capabilities.ambient are not the user's: they would have to be in permitted and inheritable too",
+			"id", name, "capabilities", capList(id.hollow))
 	}
 	if id.ApparmorProfile != "" && !hasAppArmor() {
 		r.log().Warn("the AppArmor profile is ignored: the kernel's module is off", "id", name, "profile", id.ApparmorProfile)

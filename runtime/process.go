@@ -19,6 +19,7 @@ type identity struct {
 	limits []limit
 	attributes
 	unknown []string // capabilities that do not exist
+	hollow  uint64   // ambient capabilities that the process cannot have
 	filter  *filter  // nil is none
 }
 
@@ -60,6 +61,7 @@ func checkProcess(p *specs.Process) (*identity, error) {
 	if id.caps, id.unknown, err = parseCapabilities(p.Capabilities); err != nil {
 		return nil, err
 	}
+	id.hollow = id.caps.settleAmbient()
 	id.limits, err = parseLimits(p.Rlimits)
 	return id, err
 }

@@ -100,6 +100,10 @@ func TestCapabilities(t *testing.T) {
 			t.Errorf("%s is %s, want %s", name, r.Status[name], want)
 		}
 	}
+	s.spec.Process.Capabilities.Inheritable = two[1:]
+	if got := s.report().Status["CapAmb"]; got != "0000000000000000" {
+		t.Errorf("what is not inheritable is ambient: %s", got)
+	}
 	s.spec.Process.Capabilities = nil
 	s.spec.Process.User = specs.User{}
 	r = s.report()

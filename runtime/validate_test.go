@@ -75,9 +75,6 @@ func TestRefusals(t *testing.T) {
 		"process.capabilities.effective: CAP_KILL not in permitted": func(s *specs.Spec) {
 			s.Process.Capabilities = &specs.LinuxCapabilities{Effective: []string{"CAP_KILL"}}
 		},
-		"process.capabilities.ambient: CAP_KILL not in both": func(s *specs.Spec) {
-			s.Process.Capabilities = &specs.LinuxCapabilities{Ambient: []string{"CAP_KILL"}, Permitted: []string{"CAP_KILL"}}
-		},
 		"process.rlimits[0].type \"NOFILE\": there is no such limit": func(s *specs.Spec) { s.Process.Rlimits = []specs.POSIXRlimit{{Type: "NOFILE"}} },
 		"process.rlimits[0]: soft 2 is above hard 1":                 func(s *specs.Spec) { s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_AS", Soft: 2, Hard: 1}} },
 		"root.path: is missing":                                      func(s *specs.Spec) { s.Root = nil },
