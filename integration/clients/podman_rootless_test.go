@@ -20,6 +20,13 @@ func newRootlessPodman(t *testing.T) *engine {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(home) })
+	// Where conmon has it clear up, podman takes no more than 50 characters, and who
+	// waits for a container else waits for 20 s more.
+	run, err := os.MkdirTemp("", "run-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(run) })
 	for name, text := range map[string]string{
 		"ids":  "65534:100000:65536\n",
 		"conf": "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=4096:4096\"]\n",
@@ -29,11 +36,7 @@ func newRootlessPodman(t *testing.T) *engine {
 		}
 	}
 	archive := newImage(t, home)
-	for _, dir := range []string{"run", "."} {
-		path := filepath.Join(home, dir)
-		if err := os.MkdirAll(path, 0o755); err != nil {
-			t.Fatal(err)
-		}
+	for _, path := range []string{run, home} {
 		if err := os.Chmod(path, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -45,7 +48,7 @@ func newRootlessPodman(t *testing.T) *engine {
 		exec setpriv --reuid 65534 --regid 65534 --clear-groups "$@"`
 	p := &engine{t: t, dir: home, name: "unshare", args: []string{"-m", "sh", "-ec", script, home + "/ids", "podman",
 		"--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--events-backend", "file", "--runtime", binary}}
-	p.env = []string{"HOME=" + home, "USER=nobody", "XDG_RUNTIME_DIR=" + home + "/run", "XDG_CONFIG_HOME=" + home + "/config", "XDG_DATA_HOME=" + home + "/data",
+	p.env = []string{"HOME=" + home, "USER=nobody", "XDG_RUNTIME_DIR=" + run, "XDG_CONFIG_HOME=" + home + "/config", "XDG_DATA_HOME=" + home + "/data",
 		"CONTAINERS_CONF=" + home + "/conf"}
 	t.Cleanup(func() {
 		p.ok("pod", "rm", "--all", "--force", "--time", "0")
