@@ -246,7 +246,7 @@ func TestUpdateResources(t *testing.T) {
 	}
 	peapod(t, "update", "--memory", "1X", id).wants(1, `--memory "1X"`, "64M")
 	peapod(t, "update", "--cpu-share", "-1", id).wants(1, "--cpu-share")
-	peapod(t, "update", "--l3-cache-schema", "x", id).wants(1, "RDT")
+	peapod(t, "update", "--l3-cache-schema", "x", id).wants(1, "resctrl")
 	peapod(t, "update", id+"x").wants(1, "does not exist")
 }
 

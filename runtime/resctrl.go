@@ -97,6 +97,33 @@ func (c resctrl) enter(r *specs.LinuxIntelRdt, id string, pid int) error {
 	return nil
 }
 
+// UpdateRdt changes the schemata of the container's class of resctrl: L3CacheSchema,
+// MemBwSchema and Schemata, what is given of them. What else is in the class changes
+// with it. The error tells where the container has no class, or the kernel takes no
+// such line.
+func (c *Container) UpdateRdt(to *specs.LinuxIntelRdt) error {
+	err := checkRdt(to)
+	own := c.Spec().Linux
+	switch {
+	case err != nil:
+	case own == nil || own.IntelRdt == nil:
+		err = errors.New("it was made without linux.intelRdt: it has no class of its own to change")
+	default:
+		var found resctrl
+		if found, err = findResctrl(); err == nil {
+			err = found.change(own.IntelRdt, c.ID(), to)
+		}
+	}
+	return wrap("update", c.ID(), err)
+}
+
+func (c resctrl) change(r *specs.LinuxIntelRdt, id string, to *specs.LinuxIntelRdt) error {
+	if err := writeLines(filepath.Join(c.class(r, id), "schemata"), rdtLines(to)); err != nil {
+		return fmt.Errorf("linux.intelRdt: %w", err)
+	}
+	return nil
+}
+
 func writeLines(file string, lines []string) error {
 	for _, line := range lines {
 		if err := os.WriteFile(file, []byte(line+"\n"), 0o644); err != nil {

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,6 +21,12 @@ func TestResctrl(t *testing.T) {
 	own := &specs.LinuxIntelRdt{L3CacheSchema: "L3:0=f", MemBwSchema: "MB:0=50"}
 	if err := c.enter(own, "box", 42); err != nil || read("box/tasks") != "42" || read("box/schemata") != "MB:0=50" {
 		t.Errorf("%v: tasks %q, schemata %q", err, read("box/tasks"), read("box/schemata"))
+	}
+	if err := c.change(own, "box", &specs.LinuxIntelRdt{L3CacheSchema: "L3:0=3"}); err != nil || read("box/schemata") != "L3:0=3" {
+		t.Errorf("%v: changed to %q", err, read("box/schemata"))
+	}
+	if err := c.change(own, "gone", &specs.LinuxIntelRdt{MemBwSchema: "MB:0=10"}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a class that is not there: %v", err)
 	}
 	if err := c.enter(&specs.LinuxIntelRdt{ClosID: "none"}, "box", 42); err == nil || !strings.Contains(err.Error(), "there is no such class") {
 		t.Error(err)

@@ -44,7 +44,8 @@ Example: peapod update --memory 64M --cpu-quota 20000 web1`,
 			value("memory-swap", "memory and swap together, `BYTES` or -1"),
 			{Kind: cli.Int, Name: "pids-limit", Usage: "processes and threads, `N` or -1"},
 			hidden("kernel-memory"), hidden("kernel-memory-tcp"), // without an effect, as in runc
-			hidden("l3-cache-schema"), hidden("mem-bw-schema"),
+			value("l3-cache-schema", "`SCHEMA` of the L3 cache, such as L3:0=f;1=f0 (linux.intelRdt)"),
+			value("mem-bw-schema", "`SCHEMA` of the memory's bandwidth, such as MB:0=20;1=70 (linux.intelRdt)"),
 		},
 		Action: p.update,
 	}
@@ -53,11 +54,6 @@ Example: peapod update --memory 64M --cpu-quota 20000 web1`,
 func (p *peapod) update(c *cli.Context) error {
 	if err := c.NeedArgs(1, 1); err != nil {
 		return err
-	}
-	for _, name := range []string{"l3-cache-schema", "mem-bw-schema"} {
-		if c.String(name) != "" {
-			return fmt.Errorf("--%s: Intel RDT is not supported: leave it out", name)
-		}
 	}
 	r, err := updateResources(c)
 	if err != nil {
@@ -68,6 +64,11 @@ func (p *peapod) update(c *cli.Context) error {
 		return err
 	}
 	p.log.Debug("change limits", "container", container.ID())
+	if rdt := (specs.LinuxIntelRdt{L3CacheSchema: c.String("l3-cache-schema"), MemBwSchema: c.String("mem-bw-schema")}); rdt.L3CacheSchema+rdt.MemBwSchema != "" {
+		if err := container.UpdateRdt(&rdt); err != nil {
+			return err
+		}
+	}
 	return container.Update(r)
 }
 
