@@ -60,8 +60,10 @@ func (h *host) enableBelow(path string, need []string) error {
 		return nil
 	}
 	value := "+" + strings.Join(lacking, " +")
-	err = writeFile(file, value)
-	if errors.Is(err, unix.EBUSY) && h.aside(path) {
+	if err = h.vacate(path); err == nil {
+		err = writeFile(file, value)
+	}
+	if errors.Is(err, unix.EBUSY) && path == "" && h.aside(path) { // of a cgroup namespace
 		err = writeFile(file, value)
 	}
 	if err == nil {
@@ -83,6 +85,21 @@ func (h *host) enableBelow(path string, need []string) error {
 		err = hint(err)
 	}
 	return &step{op, err}
+}
+
+// vacate sees to it that no process is in a group that is to have limits below it: this
+// one steps aside where it may, others are EBUSY. The kernel says so of most controllers
+// itself; with those that threads can have too it makes the group the root of a threaded
+// tree instead, in which no container can be (cgroup-v2.rst, "Threads").
+func (h *host) vacate(path string) error {
+	if path == "" {
+		return nil
+	}
+	list, err := procsIn(h.unified + path)
+	if err != nil || len(list) == 0 || h.aside(path) {
+		return nil
+	}
+	return unix.EBUSY
 }
 
 // without gives what of need is not in the list.

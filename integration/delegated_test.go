@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -99,6 +100,15 @@ func TestDelegatedGroupItself(t *testing.T) {
 	}
 
 	if !o.two {
+		most := int64(64) // of threads too: the kernel does not mind processes beside it
+		few := &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &most}}
+		if got := o.peapod("run", "-b", o.limited(few, "echo", "ran"), "c").ok(); got != "ran" {
+			t.Errorf("with a limit of processes alone it says %q", got)
+		}
+	}
+	if has, err := os.ReadFile(dir + "/cgroup.controllers"); err != nil {
+		t.Error(err)
+	} else if !o.two && !strings.Contains(string(has), "cpuset") { // others may have it on above
 		cpus := &specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "0"}}
 		o.peapod("run", "-b", o.limited(cpus, "echo"), "c").wants(1, "linux.resources", "cpuset controller is not available: it is not delegated to this user", "echo +cpuset")
 	}
