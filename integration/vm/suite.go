@@ -25,7 +25,8 @@ type suite struct {
 // in 0.5: what is left out is what takes long and has nothing to do with the
 // kernel.
 var suites = []suite{
-	{machines: "v2 v1 arm64", pkg: "cgroups"},
+	{machines: "v2 arm64", pkg: "cgroups"},
+	{machines: "v1", pkg: "cgroups", skip: "^TestUpdateDevices$", why: "freezes a shell that forks all the time, which hangs Linux 6.1 now and then when emulated"},
 	{machines: "v2 v1", pkg: "runtime", skip: "^(TestManyAtOnce|TestEnteringIsNotTraced|TestWorkingDirectoryIsInside|TestPlainCgroup2)$", why: "races by the hundred, and what the machine v2 is for"},
 	{machines: "arm64", pkg: "runtime", run: "^(TestDefaults|TestLife|TestExec|TestKillAll|TestUserNamespace|TestTerminal|TestLinksInImage|TestSetupHasNothingOfParent)$"},
 	{machines: "v2 v1 arm64", pkg: "internal/program"},
