@@ -114,8 +114,8 @@ the others would need a bridge or a process in there.
 
 Of peapod's time under requests 96 %% is the kernel's, 68 %% in send(2) alone, which
 carries the bytes up to the peer's socket and wakes the peer (perf record). A request
-is two recv, two send and a fifth of an epoll_wait: a proxy that took no time of its
-own would have some 1.08 of HAProxy's requests here, where client and server share the
+is two recv, two send and a fifth of an epoll_wait: a proxy that took no time
+in user space would have some 1.08 of HAProxy's requests here, where client and server share the
 processors. In bulk there is little between peapod and no proxy at all; what is on
 its way to a peer near by is kept small enough for the processor's cache.
 
