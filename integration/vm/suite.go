@@ -26,7 +26,7 @@ type suite struct {
 // kernel.
 var suites = []suite{
 	{machines: "v2 arm64", pkg: "cgroups"},
-	{machines: "v1", pkg: "cgroups", skip: "^TestUpdateDevices$", why: "freezes a shell that forks all the time, which hangs Linux 6.1 now and then when emulated"},
+	{machines: "v1", pkg: "cgroups", skip: "^TestUpdateDevices$", why: "Linux 6.1 locks up, in get_signal, where a group of v1 is frozen while its processes fork (seen with 6.1.192; the test passes on 6.18 with v1)"},
 	{machines: "v2 v1", pkg: "runtime", skip: "^(TestManyAtOnce|TestEnteringIsNotTraced|TestWorkingDirectoryIsInside|TestPlainCgroup2)$", why: "races by the hundred, and what the machine v2 is for"},
 	{machines: "arm64", pkg: "runtime", run: "^(TestDefaults|TestLife|TestExec|TestKillAll|TestUserNamespace|TestTerminal|TestLinksInImage|TestSetupHasNothingOfParent)$"},
 	{machines: "v2 v1 arm64", pkg: "internal/program"},
